@@ -1,0 +1,64 @@
+"""The `rooms` worlds as real MiniGrid environments, registered with gymnasium."""
+
+import gymnasium as gym
+import numpy as np
+from minigrid.core.grid import Grid
+from minigrid.core.mission import MissionSpace
+from minigrid.core.world_object import Goal, Wall
+from minigrid.minigrid_env import MiniGridEnv
+
+from tasks.layout import Tree, rooms_layout
+
+ROOM_SIZE = 5
+
+
+class RoomsEnv(MiniGridEnv):
+    """Rooms joined by doorways, fixed by `layout_seed`; each episode draws start and green goal."""
+
+    def __init__(
+        self,
+        *,
+        rooms_per_side: int = 4,
+        room_size: int = ROOM_SIZE,
+        layout_seed: int = 0,
+        loop_fraction: float = 0.25,
+        tree: Tree = "bushy",
+        max_steps: int = 260,
+        render_mode: str | None = None,
+    ) -> None:
+        """See `tasks.layout.rooms_layout`; `max_steps` is in env steps."""
+        self.walls = rooms_layout(rooms_per_side, room_size, layout_seed, loop_fraction, tree=tree)
+        super().__init__(
+            mission_space=MissionSpace(mission_func=_mission),
+            grid_size=len(self.walls),
+            max_steps=max_steps,
+            render_mode=render_mode,
+        )
+
+    def _gen_grid(self, width: int, height: int) -> None:
+        self.grid = Grid(width, height)
+        for y, x in np.argwhere(self.walls):
+            self.grid.set(int(x), int(y), Wall())
+        self.place_agent()
+        self.place_obj(Goal())
+
+
+def _mission() -> str:
+    return "reach the goal"
+
+
+ROOMS_OPTIONS = {
+    "rooms": {"rooms_per_side": 4},
+    # Of a bushy tree with many loops no two cells would be 160 env steps apart.
+    "rooms-large": {"rooms_per_side": 8, "tree": "winding", "loop_fraction": 0.05},
+    "rooms-tiny": {"rooms_per_side": 2},
+}
+ROOMS_IDS = {
+    "rooms": "hplan/Rooms-v0",
+    "rooms-large": "hplan/RoomsLarge-v0",
+    "rooms-tiny": "hplan/RoomsTiny-v0",
+}
+
+for _name, _id in ROOMS_IDS.items():
+    if _id not in gym.registry:
+        gym.register(id=_id, entry_point="tasks.rooms:RoomsEnv", kwargs=ROOMS_OPTIONS[_name])

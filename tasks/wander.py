@@ -1,0 +1,75 @@
+"""The behaviour policy of the reward-free data: a random walk with persistence."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tasks.simulator import FORWARD, LEFT, RIGHT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanderer:
+    """How the agent wanders. Every step draws from these, independently for each agent.
+
+    Attributes:
+        forward_probability: chance to walk on where the way is free.
+        bump_probability: chance to walk into a wall that is just in front, so that data has bumps.
+        turn_persistence: chance that a turn has the same rotating sense as the agent's last turn;
+            below 1 / 2 it would jitter, at 1 it would only ever circle one way.
+    """
+
+    forward_probability: float = 0.7
+    bump_probability: float = 0.1
+    turn_persistence: float = 0.8
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not 0.0 <= value <= 1.0:
+                raise ValueError(
+                    f"wanderer.{name} = {value} is outside [0, 1]; give a probability."
+                )
+
+    def first_turns(self, num_agents: int, generator: np.random.Generator) -> np.ndarray:
+        """Draw the rotating sense that each agent starts with: (B,) int64, left or right."""
+        return generator.integers(LEFT, RIGHT + 1, size=num_agents)
+
+    def next_turns(self, turns: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """Draw the sense of each agent's next turn, (B,), given that of its last, (B,)."""
+        keep = generator.random(len(turns)) < self.turn_persistence
+        return np.where(keep, turns, LEFT + RIGHT - turns)
+
+    def moves_forward(self, blocked: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """Draw which agents walk (the others turn): (B,) bool, given `blocked`, (B,) bool."""
+        chance = np.where(blocked, self.bump_probability, self.forward_probability)
+        return generator.random(len(blocked)) < chance
+
+
+def wander(
+    *,
+    transitions: np.ndarray,
+    starts: np.ndarray,
+    num_steps: int,
+    wanderer: Wanderer,
+    generator: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Let a batch of agents wander through a world given by its transition table.
+
+    Args:
+        transitions: (S, 3) int, the state after left, right, forward.
+        starts: (B,) int, state each agent starts in.
+        num_steps: T, env steps.
+
+    Returns:
+        (B, T + 1) int32 states visited, index 0 the start, and (B, T) int8 actions taken.
+    """
+    blocked = transitions[:, FORWARD] == np.arange(len(transitions))
+    states = np.empty((num_steps + 1, len(starts)), np.int32)
+    actions = np.empty((num_steps, len(starts)), np.int8)
+    states[0] = current = starts
+    turns = wanderer.first_turns(len(starts), generator)
+    for t in range(num_steps):
+        forward = wanderer.moves_forward(blocked[current], generator)
+        turns = np.where(forward, turns, wanderer.next_turns(turns, generator))
+        actions[t] = action = np.where(forward, FORWARD, turns)
+        states[t + 1] = current = transitions[current, action]
+    return np.ascontiguousarray(states.T), np.ascontiguousarray(actions.T)

@@ -1,0 +1,146 @@
+"""The batched simulator against MiniGrid itself, cell for cell."""
+
+import pickle
+
+import gymnasium as gym
+import minigrid  # noqa: F401  (registers the official ids)
+import numpy as np
+import pytest
+from minigrid.wrappers import FullyObsWrapper
+
+from tasks import build_task
+from tasks.simulator import FORWARD, GridBatch, GridWorld
+from tasks.wander import Wanderer, wander
+
+B, T, LAYOUT_SEED = 3, 251, 7
+
+ENVIRONMENTS = {
+    "rooms": ("hplan/Rooms-v0", {"layout_seed": LAYOUT_SEED}),
+    "rooms-large": ("hplan/RoomsLarge-v0", {"layout_seed": LAYOUT_SEED}),
+    "rooms-tiny": ("hplan/RoomsTiny-v0", {"layout_seed": LAYOUT_SEED}),
+    "four-rooms": ("MiniGrid-FourRooms-v0", {}),
+}
+
+
+def _minigrid(name: str) -> gym.Env:
+    """MiniGrid's own full-observation path, with the green goal taken away."""
+    env_id, options = ENVIRONMENTS[name]
+    env = FullyObsWrapper(gym.make(env_id, max_steps=10**6, **options))
+    env.reset(seed=LAYOUT_SEED)
+    grid = env.unwrapped.grid
+    grid.grid = [None if cell is not None and cell.type == "goal" else cell for cell in grid.grid]
+    return env
+
+
+def _place(env: gym.Env, state: np.ndarray) -> None:
+    env.unwrapped.agent_pos = (int(state[0]), int(state[1]))
+    env.unwrapped.agent_dir = int(state[2])
+
+
+def _image(env: gym.Env) -> np.ndarray:
+    return env.observation(env.unwrapped.gen_obs())["image"]
+
+
+@pytest.mark.parametrize("name", ["rooms", "rooms-large", "four-rooms"])
+def test_walks_equal_minigrid_cell_for_cell(name):
+    task = build_task(name, LAYOUT_SEED)
+    generator = np.random.default_rng(5)
+    visited, actions = wander(
+        transitions=task.world.transitions,
+        starts=generator.integers(task.world.num_states, size=B),
+        num_steps=T,
+        wanderer=Wanderer(),
+        generator=generator,
+    )
+    batch = task.batch(task.world.all_states[visited[:, 0]])
+    images = np.empty((B, T + 1, *task.spec.shape), np.uint8)
+    images[:, 0] = batch.observe()
+    for t in range(T):
+        batch.step(actions[:, t])
+        images[:, t + 1] = batch.observe()
+    assert (visited[:, :-1] == visited[:, 1:]).any(), "no walk bumped into a wall"
+    assert np.array_equal(images, task.world.frames()[visited])
+
+    env = _minigrid(name)
+    for b in range(B):
+        _place(env, task.world.all_states[visited[b, 0]])
+        assert np.array_equal(images[b, 0], _image(env))
+        for t in range(T):
+            assert np.array_equal(images[b, t + 1], env.step(actions[b, t])[0]["image"]), (b, t)
+
+
+def test_every_state_and_action_equals_minigrid():
+    world = build_task("rooms-tiny", LAYOUT_SEED).world
+    env = _minigrid("rooms-tiny")
+    for index, state in enumerate(world.all_states):
+        for action in range(3):
+            _place(env, state)
+            env.unwrapped.step(action)
+            arrived = np.array([*env.unwrapped.agent_pos, env.unwrapped.agent_dir])
+            assert np.array_equal(world.all_states[world.transitions[index, action]], arrived)
+
+
+def test_states_are_numbered_once_and_look_different():
+    world = build_task("rooms-tiny", LAYOUT_SEED).world
+    assert np.array_equal(world.state_index(world.all_states), np.arange(world.num_states))
+    frames = world.frames().reshape(world.num_states, -1)
+    assert len(np.unique(frames, axis=0)) == world.num_states == 4 * (~world.walls).sum()
+
+
+def test_agents_of_a_batch_do_not_meet():
+    world = build_task("rooms-tiny", LAYOUT_SEED).world
+    starts = world.all_states[[2, 2, 101]]
+    actions = np.random.default_rng(0).integers(3, size=(17, B))
+    together = GridBatch(world, starts)
+    alone = [GridBatch(world, starts[b : b + 1]) for b in range(B)]
+    for row in actions:
+        together.step(row)
+        for b in range(B):
+            alone[b].step(row[b : b + 1])
+    assert np.array_equal(together.states, np.concatenate([batch.states for batch in alone]))
+    assert not np.array_equal(together.states, starts)
+
+
+def test_width_and_height_are_not_swapped():
+    walls = np.ones((5, 7), bool)
+    walls[1:4, 1:6] = False
+    world = GridWorld.from_walls(walls)
+    assert world.background.shape == (7, 5, 3)
+    batch = GridBatch(world, np.array([[4, 3, 0]]))
+    batch.step(np.array([FORWARD]))
+    batch.step(np.array([FORWARD]))
+    assert batch.states.tolist() == [[5, 3, 0]]
+
+
+def test_world_survives_pickling_without_its_tables():
+    world = build_task("rooms", LAYOUT_SEED).world
+    fresh_size = len(pickle.dumps(world))
+    transitions = world.transitions
+    content = pickle.dumps(world)
+    assert len(content) == fresh_size
+    assert np.array_equal(pickle.loads(content).transitions, transitions)
+
+
+@pytest.mark.parametrize("state", [(0, 0, 0), (-1, 1, 0), (1, 13, 0), (1, 1, 4), (1, 1, -1)])
+def test_impossible_states_are_refused(state):
+    world = build_task("rooms-tiny", LAYOUT_SEED).world
+    with pytest.raises(ValueError, match=r"state \(.*\) is in a wall or outside the 13 x 13"):
+        GridBatch(world, np.array([[1, 1, 0], state]))
+
+
+@pytest.mark.parametrize("action", [-1, 3])
+def test_unknown_actions_are_refused(action):
+    world = build_task("rooms-tiny", LAYOUT_SEED).world
+    with pytest.raises(ValueError, match="allowed are 0"):
+        GridBatch(world, world.all_states[:2]).step(np.array([0, action]))
+
+
+def test_worlds_with_objects_or_an_open_border_are_refused():
+    background = build_task("rooms-tiny", LAYOUT_SEED).world.background.copy()
+    background[1, 2] = (9, 0, 0)
+    with pytest.raises(ValueError, match=r"object \(index 9\) at \(1, 2\)"):
+        GridWorld.from_background(background)
+    with pytest.raises(ValueError, match="border is open"):
+        GridWorld.from_walls(np.zeros((5, 7), bool))
+    with pytest.raises(ValueError, match="no free cell"):
+        GridWorld.from_walls(np.ones((5, 7), bool))
