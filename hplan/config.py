@@ -1,0 +1,249 @@
+"""What a user can set: frozen dataclasses, filled from YAML and the command line.
+
+`HierarchyConfig.level` is the one template of which every level is built. `overrides` gives a setting
+another value level by level, bottom first; the last value of a list holds for every level above it, so
+that one file serves any depth.
+"""
+
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskConfig:
+    """Which world, and which layout of it."""
+
+    name: str = "rooms"
+    """A registered task, or `module.factory` of your own."""
+    layout_seed: int = 0
+    """Fixes walls and doorways."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Reward-free episodes of the task's wandering policy."""
+
+    folder: str = "data"
+    """Where datasets are kept, one folder for each set of the settings below."""
+    num_episodes: int = 4000
+    """How many episodes to collect."""
+    episode_length: int = 150
+    """Env steps in each of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The parts of a level. A part is a name known to `levels`, or `module.Class` of your own."""
+
+    ratio: int = 1
+    """Steps of the level below (at the bottom: env steps) in one step of this level."""
+    encoder: str = "axial"
+    """What turns an observation, or the latent below, into this level's latent."""
+    action_encoder: str = "one_hot"
+    """What turns actions, or the macro-actions below, into this level's action."""
+    predictor: str = "residual_mlp"
+    """What predicts the latent one step of this level ahead."""
+    distance: str = "mlp"
+    """What estimates the steps from a latent to a goal's latent."""
+    latent_dim: int = 64
+    """Width of the latent."""
+    action_dim: int = 4
+    """Width of the macro-action (a bottom level of discrete actions ignores it)."""
+    hidden_dim: int = 256
+    """Width of hidden layers."""
+    num_hidden: int = 2
+    """Number of hidden layers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """What a level is trained for."""
+
+    rollout_depth: int = 5
+    """How many steps of this level a rollout in training is deep."""
+    num_starts: int = 16
+    """Rollout starts drawn in each clip."""
+    gradient: Literal["end_to_end", "stop"] = "end_to_end"
+    """Whether this level's losses reach the levels below."""
+    prediction_weight: float = 1.0
+    """Mean squared error of the rollout."""
+    regulariser: str = "vicreg"
+    """`vicreg`, `sigreg`, or `module.Class` of your own."""
+    regulariser_weight: float = 1.0
+    """Weight of the regulariser as a whole; 0 lets the latent collapse."""
+    regulariser_options: dict[str, float] = field(default_factory=dict)
+    """Keyword arguments of the regulariser."""
+    prior_weight: float = 0.02
+    """KL divergence of macro-actions from the learned prior."""
+    inverse_weight: float = 0.0
+    """Inverse dynamics: tell the action from two successive latents."""
+    smoothness_weight: float = 0.0
+    """Mean squared change of the latent over one step of the level."""
+    distance_weight: float = 1.0
+    """The temporal distance (its gradient stays in the distance network)."""
+    distance_pairs: int = 2048
+    """State-goal pairs drawn for the distance in each update."""
+    distance_discount: float = 0.98
+    """Discount over one step of this level."""
+    distance_expectile: float = 0.1
+    """Low expectile of the cost-to-go: near 0 is the shortest path, 0.5 the mean."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannerConfig:
+    """How a level searches, how far, and when it looks again."""
+
+    search: str = "tree"
+    """`tree`, `categorical_cem`, `cem`, or `module.function` of your own."""
+    horizon: int = 5
+    """How many steps of this level a plan looks ahead."""
+    num_candidates: int = 128
+    """Sampled sequences in each iteration."""
+    num_elites: int = 16
+    """Sequences the next iteration is drawn around."""
+    num_iterations: int = 4
+    """Rounds of sampling."""
+    clock: int = 2
+    """A plan is made anew after this many steps of the level, at the latest."""
+    reach: float = 12.0
+    """Steps of this level within which it heads for the goal itself, without the levels above."""
+    tolerance: float = 1.0
+    """Env steps from a subgoal at which it counts as reached."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelConfig:
+    """One level of the stack."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    planner: PlannerConfig = field(default_factory=PlannerConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HierarchyConfig:
+    """A stack of any depth: one template, and what differs from it level by level."""
+
+    num_levels: int = 3
+    """Depth; 1 is flat planning."""
+    level: LevelConfig = field(default_factory=LevelConfig)
+    overrides: dict[str, list[Any]] = field(default_factory=dict)
+    """Setting of the template -> its values from the bottom up; the last one holds above."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """The optimisation."""
+
+    num_updates: int = 2500
+    batch_size: int = 64
+    """Clips in an update, over all devices together."""
+    clip_length: int = 100
+    """Env steps of a clip."""
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-4
+    warmup_updates: int = 50
+    clip_norm: float = 1.0
+    """Largest norm of the gradient."""
+    target_rate: float = 0.01
+    """How fast the target network of the distance follows, a share of the gap per update."""
+    validate_every: int = 500
+    """Updates between validations (and checkpoints)."""
+    validation_pairs: int = 2000
+    """State pairs on which energies are compared with true distances."""
+    collapse_std: float = 0.1
+    """The alarm sounds when a latent's mean standard deviation falls below."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """Start-goal pairs, methods and limits."""
+
+    episodes_per_bin: int = 100
+    suite_seed: int = 0
+    """Draws the start-goal pairs."""
+    methods: list[str] = field(
+        default_factory=lambda: [
+            "random", "flat", "flat_distance", "upper_energy", "hierarchical", "oracle"
+        ]
+    )  # fmt: skip
+    energy: Literal["distance", "l2"] = "distance"
+    """Energy of `hierarchical` and `upper_energy`."""
+    budget_factor: float = 3.0
+    """Env steps allowed: this times the bin's upper bound, plus `budget_extra`."""
+    budget_extra: int = 20
+    memory: int = 6
+    """Recent decisions whose places are not sought again; 0 turns the escape off."""
+    avoid_penalty: float = 4.0
+    """Env steps that a place just left costs."""
+    surprise: float = 0.5
+    """Squared error, in squared moves of one env step, at which a prediction has failed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A whole run."""
+
+    seed: int = 0
+    devices: int = 1
+    nodes: int = 1
+    accelerator: str = "auto"
+    """cpu, gpu, or auto: a GPU where there is one."""
+    task: TaskConfig = field(default_factory=TaskConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    hierarchy: HierarchyConfig = field(default_factory=HierarchyConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+
+def level_configs(hierarchy: HierarchyConfig) -> list[LevelConfig]:
+    """The settings of every level, bottom first: the template with its overrides applied.
+
+    Raises:
+        ValueError: a depth below 1, an override of no known setting, empty, or of a wrong type.
+    """
+    if hierarchy.num_levels < 1:
+        raise ValueError(
+            f"hierarchy.num_levels = {hierarchy.num_levels}; allowed is a whole number from 1 up"
+        )
+    levels = []
+    for k in range(hierarchy.num_levels):
+        level = hierarchy.level
+        for path, values in hierarchy.overrides.items():
+            if not isinstance(values, list) or not values:
+                raise ValueError(
+                    f"hierarchy.overrides.{path} = {values!r}; give a list of values, bottom first"
+                )
+            level = _replaced(level, path.split("."), values[min(k, len(values) - 1)], path)
+        levels.append(level)
+    return levels
+
+
+def _replaced(node: Any, keys: list[str], value: Any, path: str) -> Any:
+    """`node` with the field at `keys` set to `value`."""
+    names = [f.name for f in fields(node)]
+    if keys[0] not in names:
+        raise ValueError(
+            f"hierarchy.overrides.{path}: unknown setting {keys[0]!r}; known: {', '.join(names)}"
+        )
+    current = getattr(node, keys[0])
+    if len(keys) > 1 and is_dataclass(current):
+        return replace(node, **{keys[0]: _replaced(current, keys[1:], value, path)})
+    if len(keys) > 1 or is_dataclass(current):
+        raise ValueError(f"hierarchy.overrides.{path} is not a single setting")
+    if isinstance(current, float) and type(value) is int:
+        value = float(value)
+    if type(value) is not type(current):
+        raise ValueError(
+            f"hierarchy.overrides.{path} = {value!r}; allowed is {type(current).__name__}"
+        )
+    return replace(node, **{keys[0]: value})
+
+
+def strides(levels: list[LevelConfig]) -> list[int]:
+    """Env steps in one step of each level, bottom first."""
+    result, stride = [], 1
+    for level in levels:
+        stride *= level.model.ratio
+        result.append(stride)
+    return result

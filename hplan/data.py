@@ -1,0 +1,98 @@
+"""Batches of clips, drawn from a store of episodes as a function of seed and update alone."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch.utils.data import IterableDataset
+
+from hplan.config import LevelConfig, strides
+from hplan.dataset import EpisodeStore
+from hplan.distributed import rank, world_size
+from hplan.objective import ClipBatch
+
+
+def check_clips(store: EpisodeStore, levels: list[LevelConfig], clip_length: int) -> None:
+    """Refuses clips or episodes too short for what the depth of the stack needs.
+
+    Raises:
+        ValueError: names the level, what it needs, and what the data has.
+    """
+    for k, (level, stride) in enumerate(zip(levels, strides(levels), strict=True)):
+        need = stride * level.loss.rollout_depth
+        share = float(np.mean(store.lengths >= need))
+        if share < 0.5:
+            raise ValueError(
+                f"level {k} needs clips of {need + 1} observations ({level.loss.rollout_depth} "
+                f"steps of {stride} env steps); {share:.0%} of your episodes are that long; "
+                "collect longer episodes (data.episode_length), or lower its ratio or rollout_depth"
+            )
+        if clip_length < need:
+            raise ValueError(
+                f"training.clip_length = {clip_length}; level {k} needs clips of at least {need} env "
+                f"steps ({level.loss.rollout_depth} steps of {stride}); raise it, or lower the "
+                "level's ratio or rollout_depth"
+            )
+    if not np.any(store.lengths >= clip_length):
+        raise ValueError(
+            f"training.clip_length = {clip_length}; the longest episode has "
+            f"{int(store.lengths.max())} env steps; collect longer episodes, or lower clip_length"
+        )
+
+
+class ClipSampler:
+    """Draws batches of clips from a store.
+
+    Args:
+        batch_size: clips of all processes together.
+        clip_length: T, env steps.
+        num_goals: G, observations of other walks beside each clip.
+    """
+
+    def __init__(
+        self, store: EpisodeStore, *, batch_size: int, clip_length: int, num_goals: int, seed: int
+    ) -> None:
+        self.frames = torch.from_numpy(store.frames)
+        self.index = store.frame_index
+        self.actions = store.actions
+        self.long_enough = np.flatnonzero(store.lengths >= clip_length)
+        self.lengths = store.lengths
+        self.batch_size = batch_size
+        self.clip_length = clip_length
+        self.num_goals = num_goals
+        self.seed = seed
+
+    def draw(self, update: int) -> ClipBatch:
+        """This process's share of the batch of one update; the same batch whatever the processes."""
+        random = np.random.default_rng((self.seed, update))
+        episode = random.choice(self.long_enough, self.batch_size)
+        start = random.integers(0, self.lengths[episode] - self.clip_length + 1)
+        other = random.integers(0, len(self.lengths), (self.batch_size, self.num_goals))
+        moment = random.integers(0, self.lengths[other] + 1)
+        share = slice(
+            rank() * self.batch_size // world_size(), (rank() + 1) * self.batch_size // world_size()
+        )
+        times = start[share, None] + np.arange(self.clip_length + 1)
+        rows = episode[share, None]
+        seen = torch.from_numpy(self.index[rows, times]).long()
+        goals = torch.from_numpy(self.index[other[share], moment[share]]).long()
+        distinct, position = torch.unique(torch.cat([seen, goals], dim=1), return_inverse=True)
+        return ClipBatch(
+            frames=self.frames[distinct],
+            index=position[:, : seen.shape[1]],
+            actions=torch.from_numpy(self.actions[rows, times[:, :-1]]).long(),
+            goals=position[:, seen.shape[1] :],
+        )
+
+
+class ClipStream(IterableDataset):
+    """The batches of a training run, from update `first` on."""
+
+    def __init__(self, sampler: ClipSampler, *, first: int, last: int) -> None:
+        self.sampler = sampler
+        self.first = first
+        self.last = last
+
+    def __iter__(self) -> Iterator[ClipBatch]:
+        for update in range(self.first, self.last):
+            yield self.sampler.draw(update)

@@ -1,0 +1,105 @@
+"""How healthy a level is: errors by depth, spread, rank, and whether its energies know the way."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Num
+from torch import Tensor, nn
+
+from hplan.config import LevelConfig
+from hplan.level import encode_stack
+from hplan.objective import ClipBatch, encode_clips, rollout_errors
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationPairs:
+    """Pairs of observations whose true distance is known.
+
+    Attributes:
+        starts, goals: (M, *obs_shape).
+        steps: (M,) env steps of the shortest path between them.
+    """
+
+    starts: Tensor
+    goals: Tensor
+    steps: Tensor
+
+
+def latent_std(z: Float[Tensor, "M D"]) -> Float[Tensor, ""]:
+    """Mean over dimensions () of the standard deviation of latents (M, D)."""
+    return z.std(dim=0).mean()
+
+
+def effective_rank(z: Float[Tensor, "M D"]) -> Float[Tensor, ""]:
+    """Exponential of the entropy () of the covariance's spectrum, for latents (M, D).
+
+    From 1 to D; 1 for latents that are all the same.
+
+    Source: Roy, Vetterli, "The effective rank" (EUSIPCO 2007), definition 1, on eigenvalues.
+    """
+    covariance = torch.atleast_2d(torch.cov(z.T.double()))
+    spectrum = torch.linalg.eigvalsh(covariance).clamp(min=0.0)
+    # The least sum keeps a constant latent, whose spectrum is rounding error, from looking full.
+    share = spectrum / spectrum.sum().clamp(min=1e-12)
+    return torch.special.entr(share).sum().exp().float()
+
+
+def rank_correlation(x: Num[Tensor, " M"], y: Num[Tensor, " M"]) -> Float[Tensor, ""]:
+    """Spearman's rank correlation () of x and y (M,); ties count by their mean rank.
+
+    0 where one of them is constant.
+    """
+    ranks = torch.stack([_mean_ranks(x), _mean_ranks(y)])
+    return torch.corrcoef(ranks)[0, 1].float().nan_to_num(0.0)
+
+
+def _mean_ranks(x: Tensor) -> Tensor:
+    """Ranks (M,) of x (M,), tied values sharing their mean."""
+    _, inverse, counts = torch.unique(x, return_inverse=True, return_counts=True)
+    last = counts.cumsum(0).double()
+    return (last - (counts.double() - 1) / 2)[inverse]
+
+
+@torch.no_grad()
+def validate(
+    levels: nn.ModuleList,
+    configs: list[LevelConfig],
+    clips: ClipBatch,
+    pairs: ValidationPairs | None,
+    generator: torch.Generator,
+) -> dict[str, Tensor]:
+    """Metrics of all levels on held-out clips, keyed `level{k}/{name}`; calibrates each level.
+
+    Writes `Level.move` and `Level.rollout_error`, in whose units the planner judges surprise.
+    """
+    metrics: dict[str, Tensor] = {}
+    encoded = encode_clips(levels, configs, clips, generator)
+    for k, (level, config, at_level) in enumerate(zip(levels, configs, encoded, strict=True)):
+        z = at_level.z.flatten(0, 1)
+        errors = rollout_errors(level, at_level, config.loss.rollout_depth, 16, generator)
+        change = at_level.z[:, level.stride :] - at_level.z[:, : -level.stride]
+        level.rollout_error.copy_(errors)
+        level.move.copy_(change.square().mean())
+        variance = z.var(dim=0).mean().clamp(min=1e-8)
+        for depth, error in enumerate(errors, start=1):
+            metrics[f"level{k}/relative_error_{depth}"] = error / variance
+        metrics[f"level{k}/latent_std"] = latent_std(z)
+        metrics[f"level{k}/effective_rank"] = effective_rank(z)
+        if at_level.action_std is not None:
+            metrics[f"level{k}/macro_action_std"] = at_level.action_std.mean()
+    if pairs is not None:
+        metrics |= _energy_metrics(levels, pairs)
+    return metrics
+
+
+def _energy_metrics(levels: nn.ModuleList, pairs: ValidationPairs) -> dict[str, Tensor]:
+    """Rank correlation of each level's energies with the true distance, and the distance's error."""
+    metrics = {}
+    starts, goals = encode_stack(levels, pairs.starts), encode_stack(levels, pairs.goals)
+    for k, level in enumerate(levels):
+        l2 = (starts[k] - goals[k]).square().mean(-1)
+        steps = level.steps_left(starts[k], goals[k])
+        metrics[f"level{k}/l2_rank_correlation"] = rank_correlation(l2, pairs.steps)
+        metrics[f"level{k}/distance_rank_correlation"] = rank_correlation(steps, pairs.steps)
+        metrics[f"level{k}/distance_error"] = (steps / pairs.steps.clamp(min=1)).log().abs().mean()
+    return metrics

@@ -1,0 +1,120 @@
+"""One level of the stack: the parts it is made of and the facts measured about it."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelSpec:
+    """All that a part of a level may need to know when it is built; every part takes just this.
+
+    Attributes:
+        obs_shape: shape of an observation.
+        num_values: vocabulary sizes of a symbolic observation's channels.
+        ratio, stride: as in `Level`.
+        below_dim: width of what the encoder reads (the latent below; at the bottom a flat observation).
+        below_action_dim: width of the actions below (0 at the bottom).
+        latent_dim, action_dim: widths D and A of this level.
+        hidden_dim, num_hidden: of its networks.
+        discount: of its temporal distance, over one step of the level.
+        sample_obs: (M, *obs_shape) observations of the data, from which an encoder may take the scale
+            of its inputs; None where weights are loaded afterwards.
+    """
+
+    obs_shape: tuple[int, ...]
+    num_values: tuple[int, ...]
+    ratio: int
+    stride: int
+    below_dim: int
+    below_action_dim: int
+    latent_dim: int
+    action_dim: int
+    hidden_dim: int
+    num_hidden: int
+    discount: float
+    sample_obs: Tensor | None
+
+
+class Level(nn.Module):
+    """A joint-embedding predictive world model at one time scale.
+
+    Parts (see `design`: encoder, action encoder, action prior, predictor, distance) are built by
+    `levels.build_levels`; nothing here knows their architecture, nor which level of the stack it is.
+
+    Attributes:
+        ratio: steps of the level below (at the bottom: env steps) in one step of this level.
+        stride: env steps in one step of this level.
+        latent_dim: D.
+        num_actions: number of discrete actions, 0 where actions are continuous macro-actions.
+        move: () mean squared change of the latent over one step of this level, per dimension.
+        rollout_error: (H,) mean squared error of a rollout by depth, per dimension.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: nn.Module,
+        action_encoder: nn.Module,
+        action_prior: nn.Module | None,
+        predictor: nn.Module,
+        distance: nn.Module,
+        inverse: nn.Module | None,
+        ratio: int,
+        stride: int,
+        latent_dim: int,
+        num_actions: int,
+        rollout_depth: int,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.action_encoder = action_encoder
+        self.action_prior = action_prior
+        self.predictor = predictor
+        self.distance = distance
+        self.inverse = inverse
+        self.ratio = ratio
+        self.stride = stride
+        self.latent_dim = latent_dim
+        self.num_actions = num_actions
+        self.register_buffer("move", torch.ones(()))
+        self.register_buffer("rollout_error", torch.zeros(rollout_depth))
+
+    def encode(self, below: Tensor) -> Tensor:
+        """Latents (..., D) of observations (..., *obs_shape), or of latents of the level below."""
+        return self.encoder(below)
+
+    def predict(self, z: Float[Tensor, "*B D"], action: Float[Tensor, "*B A"]) -> Tensor:
+        """The latent (..., D) one step of this level after `z` under `action` (..., A)."""
+        return self.predictor(z, action)
+
+    def steps_left(self, z: Float[Tensor, "*B D"], goal: Float[Tensor, "*B D"]) -> Tensor:
+        """Learned temporal distance (...,) from `z` to `goal`, in env steps."""
+        return self.distance.steps(z, goal) * self.stride
+
+
+def encode_stack(levels: nn.ModuleList, obs: Tensor) -> list[Tensor]:
+    """Latents [(B, D_k)] of observations (B, *obs_shape) at every level, bottom first."""
+    latents, below = [], obs
+    for level in levels:
+        below = level.encode(below)
+        latents.append(below)
+    return latents
+
+
+def rollout(
+    level: Level, z: Float[Tensor, "*B D"], actions: Float[Tensor, "*B H A"]
+) -> Float[Tensor, "*B H+1 D"]:
+    """Predicted latents under `actions`, one step of the level each; index 0 is the start latent."""
+    latents = [z]
+    for h in range(actions.shape[-2]):
+        latents.append(level.predict(latents[-1], actions[..., h, :]))
+    return torch.stack(latents, dim=-2)
+
+
+def count_predictor_flops(level: Level) -> int:
+    """FLOPs of one predictor row: two for each weight of its matrices."""
+    return sum(2 * math.prod(p.shape) for p in level.predictor.parameters() if p.ndim == 2)

@@ -1,0 +1,27 @@
+"""Finds what a user named: a short name that the framework knows, or an import path of their own."""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+
+def find_class(name: str, known: Mapping[str, Any], path: str) -> Any:
+    """The object that the setting at `path` names.
+
+    Args:
+        name: a key of `known`, or `module.Class`.
+        path: the setting's place in the config, for the message.
+
+    Raises:
+        ValueError: no such name, module or class.
+    """
+    if name in known:
+        return known[name]
+    module, _, attribute = name.rpartition(".")
+    allowed = f"known: {', '.join(sorted(known))}, or module.Class of your own"
+    if not module:
+        raise ValueError(f"{path} = {name!r} is unknown; {allowed}")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"{path} = {name!r} cannot be imported ({error}); {allowed}") from error

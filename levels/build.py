@@ -1,0 +1,85 @@
+"""Builds a stack from its settings: names of parts to objects, facts of the task to widths."""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from hplan.config import LevelConfig, strides
+from hplan.dataset import ObservationSpec
+from hplan.level import Level, LevelSpec
+from hplan.names import find_class
+from levels.distances import MLPDistance
+from levels.encoders import AxialEncoder, IdentityEncoder, MLPEncoder, OneHotActions
+from levels.layers import mlp
+from levels.macro_actions import GaussianMacroActions, GaussianPrior
+from levels.predictors import ResidualMLP
+
+PARTS: dict[str, dict[str, Callable[[LevelSpec], nn.Module]]] = {
+    "encoder": {"axial": AxialEncoder, "mlp": MLPEncoder, "identity": IdentityEncoder},
+    "action_encoder": {"one_hot": OneHotActions, "gaussian": GaussianMacroActions},
+    "predictor": {"residual_mlp": ResidualMLP},
+    "distance": {"mlp": MLPDistance},
+}
+
+
+def find_part(kind: str, name: str) -> Callable[[LevelSpec], nn.Module]:
+    """The class of a part, by its short name or by `module.Class`; ValueError for neither."""
+    return find_class(name, PARTS[kind], f"hierarchy.level.model.{kind}")
+
+
+def build_levels(
+    configs: list[LevelConfig], spec: ObservationSpec, sample_obs: Tensor | None = None
+) -> nn.ModuleList:
+    """The levels of a stack, bottom first.
+
+    Args:
+        configs: settings of each level, bottom first (`hplan.config.level_configs`).
+        spec: what the task's observations and actions are.
+        sample_obs: (M, *spec.shape) observations of the data; None where weights are loaded next.
+
+    Raises:
+        ValueError: an unknown part.
+    """
+    levels: list[Level] = []
+    below_dim, below_action_dim = _flat_size(spec), 0
+    for config, stride in zip(configs, strides(configs), strict=True):
+        model, bottom = config.model, not levels
+        part_spec = LevelSpec(
+            obs_shape=spec.shape,
+            num_values=spec.num_values,
+            ratio=model.ratio,
+            stride=stride,
+            below_dim=below_dim,
+            below_action_dim=below_action_dim,
+            latent_dim=below_dim if model.encoder == "identity" else model.latent_dim,
+            action_dim=spec.num_actions if bottom else model.action_dim,
+            hidden_dim=model.hidden_dim,
+            num_hidden=model.num_hidden,
+            discount=config.loss.distance_discount,
+            sample_obs=sample_obs,
+        )
+        inverse = mlp(2 * part_spec.latent_dim, part_spec.action_dim, model.hidden_dim, 1)
+        level = Level(
+            encoder=find_part("encoder", model.encoder)(part_spec),
+            action_encoder=find_part("action_encoder", model.action_encoder)(part_spec),
+            action_prior=None if bottom else GaussianPrior(part_spec),
+            predictor=find_part("predictor", model.predictor)(part_spec),
+            distance=find_part("distance", model.distance)(part_spec),
+            inverse=inverse if config.loss.inverse_weight else None,
+            ratio=model.ratio,
+            stride=stride,
+            latent_dim=part_spec.latent_dim,
+            num_actions=spec.num_actions if bottom else 0,
+            rollout_depth=config.loss.rollout_depth,
+        )
+        levels.append(level)
+        below_dim, below_action_dim = part_spec.latent_dim, part_spec.action_dim
+    return nn.ModuleList(levels)
+
+
+def _flat_size(spec: ObservationSpec) -> int:
+    """Numbers in one observation."""
+    size = 1
+    for length in spec.shape:
+        size *= length
+    return size
