@@ -43,7 +43,7 @@ class ModelConfig:
     """What turns actions, or the macro-actions below, into this level's action."""
     predictor: str = "residual_mlp"
     """What predicts the latent one step of this level ahead."""
-    distance: str = "mlp"
+    distance: str = "embedding"
     """What estimates the steps from a latent to a goal's latent."""
     latent_dim: int = 64
     """Width of the latent."""
@@ -79,10 +79,8 @@ class LossConfig:
     """Inverse dynamics: tell the action from two successive latents."""
     smoothness_weight: float = 0.0
     """Mean squared change of the latent over one step of the level."""
-    distance_weight: float = 1.0
-    """The temporal distance (its gradient stays in the distance network)."""
-    distance_pairs: int = 2048
-    """State-goal pairs drawn for the distance in each update."""
+    distance_starts: int = 8
+    """States of each clip from which it learns, each with a goal of its own walk and all others."""
     distance_discount: float = 0.98
     """Discount over one step of this level."""
     distance_expectile: float = 0.1
@@ -135,7 +133,9 @@ class HierarchyConfig:
 class TrainingConfig:
     """The optimisation."""
 
-    num_updates: int = 2500
+    num_updates: int = 4500
+    distance_updates: int = 2500
+    """The last of the updates: the world models stay as they are, and the distances are learned."""
     batch_size: int = 64
     """Clips in an update, over all devices together."""
     clip_length: int = 100
@@ -143,9 +143,11 @@ class TrainingConfig:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     warmup_updates: int = 50
+    num_goals: int = 512
+    """Observations of other walks that serve as goals of the distances in an update."""
     clip_norm: float = 1.0
     """Largest norm of the gradient."""
-    target_rate: float = 0.01
+    target_rate: float = 0.1
     """How fast the target network of the distance follows, a share of the gap per update."""
     validate_every: int = 500
     """Updates between validations (and checkpoints)."""
@@ -160,8 +162,12 @@ class EvaluationConfig:
     """Start-goal pairs, methods and limits."""
 
     episodes_per_bin: int = 100
+    brief_episodes_per_bin: int = 20
+    """The same in the short evaluation that ends `train`."""
     suite_seed: int = 0
     """Draws the start-goal pairs."""
+    num_trees: int = 20
+    """Episodes whose subgoal tree is written."""
     methods: list[str] = field(
         default_factory=lambda: [
             "random", "flat", "flat_distance", "upper_energy", "hierarchical", "oracle"

@@ -46,7 +46,7 @@ class ClipSampler:
     Args:
         batch_size: clips of all processes together.
         clip_length: T, env steps.
-        num_goals: G, observations of other walks beside each clip.
+        num_goals: G, observations of other walks beside the clips.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class ClipSampler:
         random = np.random.default_rng((self.seed, update))
         episode = random.choice(self.long_enough, self.batch_size)
         start = random.integers(0, self.lengths[episode] - self.clip_length + 1)
-        other = random.integers(0, len(self.lengths), (self.batch_size, self.num_goals))
+        other = random.integers(0, len(self.lengths), self.num_goals)
         moment = random.integers(0, self.lengths[other] + 1)
         share = slice(
             rank() * self.batch_size // world_size(), (rank() + 1) * self.batch_size // world_size()
@@ -75,13 +75,15 @@ class ClipSampler:
         times = start[share, None] + np.arange(self.clip_length + 1)
         rows = episode[share, None]
         seen = torch.from_numpy(self.index[rows, times]).long()
-        goals = torch.from_numpy(self.index[other[share], moment[share]]).long()
-        distinct, position = torch.unique(torch.cat([seen, goals], dim=1), return_inverse=True)
+        goals = torch.from_numpy(self.index[other, moment]).long()
+        distinct, position = torch.unique(
+            torch.cat([seen.flatten(), goals]), return_inverse=True
+        )
         return ClipBatch(
             frames=self.frames[distinct],
-            index=position[:, : seen.shape[1]],
+            index=position[: seen.numel()].view_as(seen),
             actions=torch.from_numpy(self.actions[rows, times[:, :-1]]).long(),
-            goals=position[:, seen.shape[1] :],
+            goals=position[seen.numel() :],
         )
 
 

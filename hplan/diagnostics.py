@@ -101,5 +101,5 @@ def _energy_metrics(levels: nn.ModuleList, pairs: ValidationPairs) -> dict[str, 
         steps = level.steps_left(starts[k], goals[k])
         metrics[f"level{k}/l2_rank_correlation"] = rank_correlation(l2, pairs.steps)
         metrics[f"level{k}/distance_rank_correlation"] = rank_correlation(steps, pairs.steps)
-        metrics[f"level{k}/distance_error"] = (steps / pairs.steps.clamp(min=1)).log().abs().mean()
+        metrics[f"level{k}/distance_error"] = (steps.clamp(min=0.1) / pairs.steps.clamp(min=1)).log().abs().mean()
     return metrics

@@ -20,7 +20,6 @@ class LevelSpec:
         below_action_dim: width of the actions below (0 at the bottom).
         latent_dim, action_dim: widths D and A of this level.
         hidden_dim, num_hidden: of its networks.
-        discount: of its temporal distance, over one step of the level.
         sample_obs: (M, *obs_shape) observations of the data, from which an encoder may take the scale
             of its inputs; None where weights are loaded afterwards.
     """
@@ -35,7 +34,6 @@ class LevelSpec:
     action_dim: int
     hidden_dim: int
     num_hidden: int
-    discount: float
     sample_obs: Tensor | None
 
 

@@ -1,9 +1,10 @@
 """What a stack is trained for: the losses of all levels on one batch of clips.
 
-Every frame is encoded once for all levels. Shapes: B clips of T env steps, S rollout starts in each
-clip, H steps of rollout, D latent width, G goals a clip.
+Every frame is encoded once for all levels. Shapes: B clips of T env steps, S starts in each clip,
+H steps of rollout, D latent width, G goals.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -25,13 +26,13 @@ class ClipBatch:
         frames: (U, *obs_shape) distinct observations.
         index: (B, T + 1) observation at each env step.
         actions: (B, T) action taken after it.
-        goals: (B, G) observations of other walks.
+        goals: (G,) observations of other walks, the same for all processes.
     """
 
-    frames: Shaped[Tensor, "U *obs_shape"]
+    frames: Shaped[Tensor, "U ..."]
     index: Int[Tensor, "B T_plus_1"]
     actions: Shaped[Tensor, "B T"]
-    goals: Int[Tensor, "B G"]
+    goals: Int[Tensor, " G"]
 
     def to(self, device: torch.device) -> "ClipBatch":
         """The same batch on `device`; Lightning cannot move a frozen dataclass by itself."""
@@ -49,16 +50,17 @@ class EncodedClips:
 
     Attributes:
         z: (B, T + 1, D) latents at every env step.
-        goals: (B, G, D) latents of other walks.
-        action: (B, T + 1 - stride, A) action of the step of this level that starts at each env step.
+        goals: (G, D) latents of other walks.
+        action: (B, T + 1 - stride, A) action of the level's step that starts at each env step.
         action_mean, action_std: (B, T + 1 - stride, A) its distribution; None at the bottom.
+        Where only distances are trained, there are no actions either.
     """
 
     z: Float[Tensor, "B T_plus_1 D"]
-    goals: Float[Tensor, "B G D"]
-    action: Float[Tensor, "B L A"]
-    action_mean: Float[Tensor, "B L A"] | None
-    action_std: Float[Tensor, "B L A"] | None
+    goals: Float[Tensor, "G D"]
+    action: Float[Tensor, "B L A"] | None = None
+    action_mean: Float[Tensor, "B L A"] | None = None
+    action_std: Float[Tensor, "B L A"] | None = None
 
 
 def encode_clips(
@@ -136,51 +138,58 @@ def distance_loss(
     clips: EncodedClips,
     config: LossConfig,
     generator: torch.Generator,
-) -> Float[Tensor, ""]:
+) -> Tensor:
     """Expectile temporal differences () of the level's distance, over one step of the level.
 
-    A goal costs one step and the target network's cost from where that step led, but never more
-    than the n / stride steps of the level in which the same walk came to it, n env steps later.
-    Goals: 60 % of the same walk's future, 30 % of other walks, 10 % within one step. The latents take
-    no gradient.
+    From S states of each clip to all goals of other walks, and to one goal of the same walk. A goal
+    reached n env steps later costs n / stride steps of the level when n <= stride, else one step and
+    what the target network says from where that step led. Costs are discounted, 1 - discount^steps,
+    so that far goals do not drown near ones. The latents take no gradient.
 
-    Source: expectile regression of the cost-to-go as in IQL (arXiv 2110.06169, section 4.1), whose
-    low expectile takes the better of the data's ways; the binary cross entropy has the same minimum
-    as the squared error, and keeps its gradient near costs of 0 and 1.
+    Source: expectile regression of a cost-to-go as in IQL (arXiv 2110.06169, section 4.1); a low
+    expectile takes the better of the data's ways. The cross entropy has the squared error's minimum.
 
     Args:
         target: a slowly following copy of `level.distance`.
     """
-    z, others = clips.z.detach(), clips.goals.detach()
+    z, stride = clips.z.detach(), level.stride
     batch_size, length, _ = z.shape
-    num_pairs = others.shape[1]
-    draw = batch_rand((batch_size, num_pairs, 3), generator).to(z.device)
-    start = (draw[..., 0] * (length - level.stride)).long()
-    within_step = (draw[..., 1] * (level.stride + 1)).long()
-    in_future = 1 + (draw[..., 1] * (length - 1 - start)).long()
-    kind = draw[..., 2].unsqueeze(-1)
-    ahead = torch.where(draw[..., 2] < 0.1, within_step, in_future)
+    draw = batch_rand((batch_size, config.distance_starts, 2), generator).to(z.device)
+    start = (draw[..., 0] * (length - stride)).long()
+    # Half of the walk's own goals lie within a few steps, where exactness decides success.
+    farthest = (length - 1 - start).clamp(max=4 * stride + 12)
+    ahead = (draw[..., 1] * (farthest + 1)).long()
     rows = torch.arange(batch_size, device=z.device).unsqueeze(1)
-    goal = torch.where(kind < 0.7, z[rows, start + ahead], others)
-    discount = config.distance_discount
-    observed = 1.0 - discount ** (ahead / level.stride)
-    observed = torch.where(draw[..., 2] < 0.7, observed, torch.ones_like(observed))
+    now, later, own = (z[rows, t].flatten(0, 1) for t in (start, start + stride, start + ahead))
+    ahead = ahead.flatten()
+    others = clips.goals.detach()
     with torch.no_grad():
-        left = torch.sigmoid(target(z[rows, start + level.stride], goal))
-        cost = torch.minimum(1.0 - discount * (1.0 - left), observed)
-    logit = level.distance(z[rows, start], goal)
-    weight = torch.where(
-        cost < torch.sigmoid(logit).detach(), 1.0 - config.distance_expectile, config.distance_expectile
+        cost_others = 1.0 + target.all_steps(later, others)
+        observed = ahead / stride
+        cost_own = torch.minimum(1.0 + target.steps(later, own), observed)
+        cost_own = torch.where(ahead <= stride, observed, cost_own)
+    return sum(
+        _expectile_loss(guess, cost, config)
+        for guess, cost in (
+            (level.distance.all_steps(now, others), cost_others),
+            (level.distance.steps(now, own), cost_own),
+        )
     )
-    return (weight * F.binary_cross_entropy_with_logits(logit, cost, reduction="none")).mean()
+
+
+def _expectile_loss(guess: Tensor, cost: Tensor, config: LossConfig) -> Tensor:
+    """Low expectile () of `cost` for `guess`, both in steps (...), as discounted costs."""
+    rate = -math.log(config.distance_discount)
+    share = 1.0 - (-rate * cost).exp()  # discounted cost as a share of its limit
+    guess = guess.clamp(min=1e-4)
+    log_guess = torch.log(-torch.expm1(-rate * guess))
+    entropy = -(share * log_guess - (1.0 - share) * rate * guess)
+    low = config.distance_expectile
+    return (torch.where(cost < guess, 1.0 - low, low) * entropy).mean()
 
 
 def level_loss(
-    level: Level,
-    target: nn.Module,
-    clips: EncodedClips,
-    config: LevelConfig,
-    generator: torch.Generator,
+    level: Level, clips: EncodedClips, config: LevelConfig, generator: torch.Generator
 ) -> dict[str, Tensor]:
     """The weighted terms of one level's loss, by name; `prediction_loss` is unweighted by depth."""
     loss = config.loss
@@ -196,27 +205,43 @@ def level_loss(
     if loss.smoothness_weight:
         change = clips.z[:, level.stride :] - clips.z[:, : -level.stride]
         terms["smoothness_loss"] = loss.smoothness_weight * change.square().mean()
-    if loss.distance_weight:
-        terms["distance_loss"] = loss.distance_weight * distance_loss(
-            level, target, clips, loss, generator
-        )
     return terms
 
 
 def stack_loss(
     levels: nn.ModuleList,
+    configs: list[LevelConfig],
+    batch: ClipBatch,
+    generator: torch.Generator,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss () of the world models of all levels, and its terms keyed `level{k}/{term}`."""
+    encoded = encode_clips(levels, configs, batch, generator)
+    terms = {
+        f"level{k}/{name}": term
+        for k, (level, clips, config) in enumerate(zip(levels, encoded, configs, strict=True))
+        for name, term in level_loss(level, clips, config, generator).items()
+    }
+    return torch.stack(list(terms.values())).sum(), terms
+
+
+def distances_loss(
+    levels: nn.ModuleList,
     targets: nn.ModuleList,
     configs: list[LevelConfig],
     batch: ClipBatch,
     generator: torch.Generator,
-) -> tuple[Float[Tensor, ""], dict[str, Tensor]]:
-    """The loss () of a whole stack, and its weighted terms keyed `level{k}/{term}`."""
-    encoded = encode_clips(levels, configs, batch, generator)
-    terms = {
-        f"level{k}/{name}": term
-        for k, (level, target, clips, config) in enumerate(
-            zip(levels, targets, encoded, configs, strict=True)
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss () of the temporal distances of all levels; no other part is trained by it.
+
+    Args:
+        targets: a slowly following copy of each level's distance.
+    """
+    terms, below = {}, batch.frames
+    for k, (level, target, config) in enumerate(zip(levels, targets, configs, strict=True)):
+        with torch.no_grad():
+            below = level.encode(below)
+        clips = EncodedClips(z=below[batch.index], goals=below[batch.goals])
+        terms[f"level{k}/distance_loss"] = distance_loss(
+            level, target, clips, config.loss, generator
         )
-        for name, term in level_loss(level, target, clips, config, generator).items()
-    }
     return torch.stack(list(terms.values())).sum(), terms

@@ -50,7 +50,11 @@ class SIGReg:
     """
 
     def __init__(
-        self, *, weight: float = 5.0, num_projections: int | float = 128, num_knots: int | float = 17
+        self,
+        *,
+        weight: float = 5.0,
+        num_projections: int | float = 128,
+        num_knots: int | float = 17,
     ) -> None:
         self.weight = weight
         self.num_projections = int(num_projections)

@@ -8,7 +8,7 @@ from hplan.config import LevelConfig, strides
 from hplan.dataset import ObservationSpec
 from hplan.level import Level, LevelSpec
 from hplan.names import find_class
-from levels.distances import MLPDistance
+from levels.distances import EmbeddingDistance
 from levels.encoders import AxialEncoder, IdentityEncoder, MLPEncoder, OneHotActions
 from levels.layers import mlp
 from levels.macro_actions import GaussianMacroActions, GaussianPrior
@@ -18,7 +18,7 @@ PARTS: dict[str, dict[str, Callable[[LevelSpec], nn.Module]]] = {
     "encoder": {"axial": AxialEncoder, "mlp": MLPEncoder, "identity": IdentityEncoder},
     "action_encoder": {"one_hot": OneHotActions, "gaussian": GaussianMacroActions},
     "predictor": {"residual_mlp": ResidualMLP},
-    "distance": {"mlp": MLPDistance},
+    "distance": {"embedding": EmbeddingDistance},
 }
 
 
@@ -55,7 +55,6 @@ def build_levels(
             action_dim=spec.num_actions if bottom else model.action_dim,
             hidden_dim=model.hidden_dim,
             num_hidden=model.num_hidden,
-            discount=config.loss.distance_discount,
             sample_obs=sample_obs,
         )
         inverse = mlp(2 * part_spec.latent_dim, part_spec.action_dim, model.hidden_dim, 1)

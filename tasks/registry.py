@@ -12,6 +12,7 @@ import numpy as np
 from hplan.dataset import EpisodeStore, ObservationSpec
 from tasks.collect import collect, observation_spec
 from tasks.goals import SymbolicGoal, fixed_world
+from tasks.oracle import optimal_path
 from tasks.rooms import ROOMS_IDS
 from tasks.simulator import GridBatch, GridWorld
 from tasks.suite import Bins, Pairs, Suite, fitting_bins, make_suite, validation_pairs
@@ -90,6 +91,13 @@ class Task:
     def is_success(self, states: np.ndarray, goals: np.ndarray) -> np.ndarray:
         """(B,) bool: the agent, (B, 3), is in its goal's cell, (B, 3), whatever the heading."""
         return (np.asarray(states)[:, :2] == np.asarray(goals)[:, :2]).all(axis=1)
+
+    def optimal_paths(self, starts: np.ndarray, goals: np.ndarray) -> list[list[int]]:
+        """Actions of a shortest path from each start, (E, 3), to its goal's cell, (E, 3)."""
+        return [
+            optimal_path(self.world, start, (int(goal[0]), int(goal[1])))
+            for start, goal in zip(starts, goals, strict=True)
+        ]
 
 
 def _library_version() -> str:

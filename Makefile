@@ -1,0 +1,83 @@
+# Every command is `python -m hplan <command> --help` underneath; this file adds the set-up.
+# A variable that is not set passes no flag: the config decides.
+# VENV=0 uses the interpreter at hand (PYTHON=...), which must have the packages or may install them.
+
+CONFIG ?=
+TASK ?=
+RUN ?=
+SEED ?=
+DEVICES ?=
+NODES ?=
+RESUME ?=
+LEVELS ?=
+ENERGY ?=
+VENV ?= .venv
+PYTHON ?= python3
+
+ifeq ($(VENV),0)
+SETUP := check-interpreter
+RUN_PYTHON := $(PYTHON)
+else
+SETUP := $(VENV)/.ready
+RUN_PYTHON := $(VENV)/bin/python
+endif
+
+# Two test processes of one thread each: more threads than cores only wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(RUN_PYTHON) -m pytest -q -n 2 --dist worksteal
+HPLAN := $(RUN_PYTHON) -m hplan
+# The config comes first: what is given beside it wins.
+FLAGS = $(if $(CONFIG),--config $(CONFIG)) $(if $(TASK),--task $(TASK)) \
+	$(if $(LEVELS),--levels $(LEVELS)) $(if $(SEED),--seed $(SEED)) \
+	$(if $(DEVICES),--devices $(DEVICES)) $(if $(NODES),--nodes $(NODES))
+RUN_FLAG = $(if $(RUN),--run $(RUN))
+RESUME_FLAG = $(if $(filter-out 0,$(RESUME)),--resume)
+ENERGY_FLAG = $(if $(ENERGY),--energy $(ENERGY))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup check-interpreter collect train eval bench doctor tensorboard test test-all lint
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@echo "  variables: CONFIG TASK RUN LEVELS SEED DEVICES NODES RESUME=1 ENERGY VENV=0"
+
+setup: $(SETUP) ## only the environment (.venv); every other target does it first if needed
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "hplan: $(PYTHON) is older than Python 3.11; give PYTHON=python3.11 or newer" >&2; exit 2; }
+	@test -x $(RUN_PYTHON) || $(PYTHON) -m venv $(VENV) || \
+		{ echo "hplan: $(PYTHON) -m venv failed; install your system's python3-venv, or use VENV=0" >&2; exit 2; }
+	$(RUN_PYTHON) -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
+	@touch $@
+
+check-interpreter:
+	@$(PYTHON) -c 'import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, "torch pytorch_lightning jsonargparse safetensors minigrid networkx tensorboard minari pytest beartype".split())))' || \
+		$(PYTHON) -m pip install --disable-pip-version-check -q -e '.[dev]'
+
+collect: $(SETUP) ## collect the task's reward-free episodes: make collect TASK=rooms
+	$(HPLAN) collect $(FLAGS)
+
+train: $(SETUP) ## train a stack of any depth, evaluate it briefly: make train LEVELS=3
+	$(HPLAN) train $(FLAGS) $(RUN_FLAG) $(RESUME_FLAG) $(ENERGY_FLAG)
+
+eval: $(SETUP) ## the whole suite of a run's task: make eval RUN=rooms-L3-s0
+	$(HPLAN) eval $(FLAGS) $(RUN_FLAG) $(ENERGY_FLAG)
+
+bench: $(SETUP) ## measure speeds: a table, and runs/bench.json
+	$(HPLAN) bench
+
+doctor: $(SETUP) ## what this machine has, and whether the tasks build
+	$(HPLAN) doctor
+
+tensorboard: $(SETUP) ## TensorBoard on runs/
+	$(RUN_PYTHON) -m tensorboard.main --logdir runs
+
+test: $(SETUP) ## the fast suite, under two minutes on two cores
+	$(PYTEST) -m "not slow"
+
+test-all: $(SETUP) ## the fast suite and the slow tests
+	$(PYTEST)
+
+lint: $(SETUP) ## ruff: rules and format
+	$(RUN_PYTHON) -m ruff check .
+	$(RUN_PYTHON) -m ruff format --check .

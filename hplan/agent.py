@@ -1,0 +1,271 @@
+"""The loop: look, plan where it is due, act.
+
+A decision is due when the bottom level's plan is done or the world surprised it. Then, from the top
+down, every level whose plan is done, too old, or made for another target plans again. Levels above the
+lowest one that can head for the goal itself are skipped.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from hplan.agent_state import (
+    AgentState,
+    Cause,
+    LevelPlans,
+    PlanEvent,
+    Scene,
+    adopted,
+    no_plans,
+    remembering,
+    with_plan,
+)
+from hplan.config import EvaluationConfig, LevelConfig
+from hplan.energy import EnergyName, arrival_energy, energy_left, step_cost
+from hplan.level import encode_stack
+from hplan.planner import Avoidance, evaluation_flops, is_within_reach, plan_level, shifted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agent:
+    """A stack of levels, and how it plans. Its methods change nothing: state goes in and comes out.
+
+    Attributes:
+        levels, configs: the stack and its settings, bottom first.
+        energy: of all levels.
+        settings: escape and surprise.
+        measured_at: level in whose space a single-level agent measures its energy (`upper_energy`).
+    """
+
+    levels: nn.ModuleList
+    configs: list[LevelConfig]
+    energy: EnergyName
+    settings: EvaluationConfig
+    measured_at: int = 0
+
+    def start(self, batch_size: int) -> AgentState:
+        """The state before the first env step of B episodes."""
+        plans = [no_plans(level, config, batch_size) for level, config in self._stack()]
+        device = plans[0].latents.device
+        zeros = torch.zeros(batch_size, dtype=torch.long, device=device)
+        width = plans[0].latents.shape[-1]
+        return AgentState(
+            plans=plans,
+            top=zeros + len(plans) - 1,
+            memory=torch.zeros(batch_size, max(1, self.settings.memory), width, device=device),
+            num_remembered=zeros,
+            num_plans=zeros,
+        )
+
+    def _stack(self) -> list[tuple[nn.Module, LevelConfig]]:
+        depth = 1 if self.measured_at else len(self.levels)
+        return list(zip(self.levels, self.configs, strict=True))[:depth]
+
+    @torch.no_grad()
+    def act(
+        self,
+        state: AgentState,
+        obs: Tensor,
+        goals: list[Tensor],
+        alive: Tensor,
+        generator: torch.Generator,
+    ) -> tuple[Tensor, AgentState, list[PlanEvent]]:
+        """One env step: the action (B,) to take at `obs`, the next state, and the plans made.
+
+        Args:
+            obs: (B, *obs_shape).
+            goals: [(B, D_k)] latents of the goal observation at every level.
+            alive: (B,) bool, the episodes still running; no work is spent on the others.
+        """
+        latents = encode_stack(self.levels, obs)
+        bottom = state.plans[0]
+        surprised = self._is_surprised(bottom, latents[0])
+        due = ((bottom.is_over | surprised) & alive).nonzero().squeeze(1)
+        events: list[PlanEvent] = []
+        if len(due):
+            state, events = self._decide(state, due, surprised, latents, goals, generator)
+        bottom = state.plans[0]
+        rows = torch.arange(obs.shape[0], device=bottom.position.device)
+        actions = bottom.actions[
+            rows, (bottom.position - 1).clamp(max=bottom.actions.shape[1] - 1)
+        ].argmax(-1)
+        plans = [replace(plan, age=plan.age + 1) for plan in state.plans]
+        plans[0] = replace(plans[0], position=bottom.position + 1)
+        return actions, replace(state, plans=plans), events
+
+    def _is_surprised(self, bottom: LevelPlans, z: Tensor) -> Tensor:
+        """(B,) bool: the latent reached is not the one that the running plan predicted."""
+        rows = torch.arange(z.shape[0], device=z.device)
+        done = torch.minimum(bottom.position - 1, bottom.num_steps)
+        error = (bottom.latents[rows, done] - z).square().mean(-1)
+        return (error > self.settings.surprise * self.levels[0].move) & (bottom.identity > 0)
+
+    def _decide(
+        self,
+        state: AgentState,
+        due: Tensor,
+        surprised: Tensor,
+        latents: list[Tensor],
+        goals: list[Tensor],
+        generator: torch.Generator,
+    ) -> tuple[AgentState, list[PlanEvent]]:
+        """Plans for the environments `due` (R,), from the top level down."""
+        state = remembering(state, due, latents[0])
+        scene = Scene(latents=latents, goals=goals, avoidance=self._avoidance(state, due))
+        choose_top = self._nearest_top if self.energy == "distance" else self._promising_top
+        state, events, planned = choose_top(state, due, scene, generator)
+        changed = planned
+        for k in reversed(range(len(state.plans))):
+            before = state.plans[k].position[due]
+            state = with_plan(state, k, self._advance(state.plans[k], k, due, latents[k]))
+            moved = state.plans[k].position[due] != before
+            cause = self._cause(state, k, due, surprised, changed)
+            is_top = state.top[due] == k
+            needed = (cause != Cause.NONE) & (state.top[due] >= k) & ~(is_top & planned)
+            for for_goal in (True, False):
+                chosen = needed & (is_top == for_goal)
+                if chosen.any():
+                    event = self._search(
+                        state, k, due[chosen], cause[chosen], scene.of(chosen), for_goal, generator
+                    )
+                    state = adopted(state, event, for_goal)
+                    events.append(event)
+            changed = needed | moved | (is_top & planned)
+        return state, events
+
+    def _nearest_top(
+        self, state: AgentState, due: Tensor, scene: Scene, generator: torch.Generator
+    ) -> tuple[AgentState, list[PlanEvent], Tensor]:
+        """The level that heads for the goal itself: from the top down, as long as it is within reach.
+
+        A level is asked only if the one above finds the goal near, for a distance learned over small
+        steps may be too small where it is large. Returns the state, and that nothing was planned.
+        """
+        top = torch.full_like(due, len(state.plans) - 1)
+        for k in reversed(range(len(state.plans) - 1)):
+            z, goal = scene.latents[k][due], scene.goals[k][due]
+            near = is_within_reach(self.levels[k], z, goal, self.configs[k].planner)
+            top = torch.where(near & (top == k + 1), k, top)
+        state = replace(state, top=state.top.index_copy(0, due, top))
+        return state, [], torch.zeros_like(due, dtype=torch.bool)
+
+    def _promising_top(
+        self, state: AgentState, due: Tensor, scene: Scene, generator: torch.Generator
+    ) -> tuple[AgentState, list[PlanEvent], Tensor]:
+        """The lowest level whose own search promises the goal takes it as its target.
+
+        L2 says nothing about how far a goal is, so each level has to try. A plan that promised the
+        goal is carried out until it is over or its time is up. Returns the state, the plans made, and
+        for which environments (R,) they promise the goal.
+        """
+        events, planned = [], torch.zeros_like(due, dtype=torch.bool)
+        top = torch.full_like(due, len(state.plans) - 1)
+        open_ = torch.ones_like(planned)
+        for k in range(len(state.plans) - 1):
+            plan, level = state.plans[k], self.levels[k]
+            late = plan.age[due] >= self.configs[k].planner.clock * level.stride
+            running = plan.for_goal[due] & ~plan.is_over[due] & ~late & (k > 0)
+            tried = open_ & ~running & (plan.is_over[due] | late | (k == 0))
+            top = torch.where(open_ & running, k, top)
+            open_ = open_ & ~running
+            if tried.any():
+                cause = torch.full_like(due, Cause.DONE)[tried]
+                event = self._search(state, k, due[tried], cause, scene.of(tried), True, generator)
+                met = event.result.left <= arrival_energy(level, 0.0, self.energy)
+                event = replace(event, identity=event.identity * met)
+                state = adopted(state, event, True)
+                events.append(event)
+                won = tried.clone()
+                won[tried] = met
+                top, planned, open_ = torch.where(won, k, top), planned | won, open_ & ~won
+        return replace(state, top=state.top.index_copy(0, due, top)), events, planned
+
+    def _advance(self, plan: LevelPlans, k: int, due: Tensor, z: Tensor) -> LevelPlans:
+        """Moves on past the subgoals of a plan that have been reached (of all levels but the bottom)."""
+        if k == 0:
+            return plan
+        config, level = self.configs[k].planner, self.levels[k]
+        left = energy_left(level, z[due], plan.subgoal[due], self.energy)
+        limit = arrival_energy(level, config.tolerance, self.energy)
+        reached = (left <= limit) & ~plan.is_over[due]
+        return replace(plan, position=plan.position.index_add(0, due, reached.long()))
+
+    def _cause(
+        self, state: AgentState, k: int, due: Tensor, surprised: Tensor, changed: Tensor
+    ) -> Tensor:
+        """(R,) of `Cause`: why level `k` should plan again, in the environments `due`.
+
+        Args:
+            changed: (R,) bool, the level above has a new plan or moved on to its next subgoal.
+        """
+        plan, config, level = state.plans[k], self.configs[k].planner, self.levels[k]
+        is_top = state.top[due] == k
+        cause = torch.zeros_like(due)
+        if k:
+            late = plan.age[due] >= config.clock * level.stride
+            cause[late] = Cause.CLOCK
+        else:
+            cause[:] = Cause.DONE
+            cause[surprised[due]] = Cause.SURPRISE
+        cause[plan.is_over[due]] = Cause.DONE
+        cause[(changed & ~is_top) | (plan.for_goal[due] != is_top)] = Cause.TARGET
+        cause[plan.identity[due] == 0] = Cause.START
+        return cause
+
+    def _avoidance(self, state: AgentState, due: Tensor) -> Avoidance | None:
+        """Where the environments `due` decided lately."""
+        if not self.settings.memory:
+            return None
+        moments = torch.arange(state.memory.shape[1], device=due.device)
+        unit = step_cost(self.levels[0], self.energy)
+        return Avoidance(
+            places=state.memory[due],
+            valid=moments < state.num_remembered[due].unsqueeze(1),
+            radius=self.settings.surprise * float(self.levels[0].move),
+            penalty=self.settings.avoid_penalty * unit,
+        )
+
+    def _search(
+        self,
+        state: AgentState,
+        k: int,
+        rows: Tensor,
+        cause: Tensor,
+        scene: Scene,
+        for_goal: bool,
+        generator: torch.Generator,
+    ) -> PlanEvent:
+        """A new plan of level `k` for the environments `rows`, for the goal or the level above."""
+        if for_goal:
+            target_level = max(k, self.measured_at)
+            target, parent = scene.goals[target_level][rows], torch.zeros_like(rows)
+        else:
+            above = state.plans[k + 1]
+            target_level, target, parent = k + 1, above.subgoal[rows], above.identity[rows]
+        plan = state.plans[k]
+        result = plan_level(
+            self.levels,
+            k,
+            scene.latents[k][rows],
+            target,
+            target_level=target_level,
+            energy_name=self.energy,
+            config=self.configs[k].planner,
+            generator=generator,
+            warm_start=shifted(plan.actions[rows], plan.position[rows] - 1) if k else None,
+            avoidance=None if k else scene.avoidance,
+        )
+        start = scene.latents[target_level][rows]
+        flops = evaluation_flops(self.levels, k, target_level, self.energy)
+        return PlanEvent(
+            level=k,
+            stride=self.levels[k].stride,
+            rows=rows,
+            identity=state.num_plans[rows] + 1,
+            parent=parent,
+            cause=cause,
+            before=energy_left(self.levels[target_level], start, target, self.energy),
+            result=result,
+            flops=result.evaluations * flops,
+        )

@@ -1,0 +1,169 @@
+"""What the agent holds between two env steps: the plans of all levels, and where it has been."""
+
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+import torch
+from torch import Tensor, nn
+
+from hplan.config import LevelConfig
+from hplan.planner import Avoidance
+from hplan.search.result import SearchResult
+
+
+class Cause(IntEnum):
+    """Why a plan was made."""
+
+    NONE = 0
+    START = 1
+    DONE = 2
+    CLOCK = 3
+    SURPRISE = 4
+    TARGET = 5  # its target changed
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelPlans:
+    """The current plan of one level in each of B environments.
+
+    Attributes:
+        actions: (B, H, A) and latents: (B, H + 1, D), as in `SearchResult`.
+        num_steps: (B,) steps of the level that the plan is for.
+        position: (B,) the step being carried out, from 1; beyond `num_steps` the plan is done.
+        age: (B,) env steps since it was made.
+        for_goal: (B,) bool, its target is the goal itself.
+        identity: (B,) number of the plan in its episode, from 1; 0 where there is none.
+    """
+
+    actions: Tensor
+    latents: Tensor
+    num_steps: Tensor
+    position: Tensor
+    age: Tensor
+    for_goal: Tensor
+    identity: Tensor
+
+    @property
+    def subgoal(self) -> Tensor:
+        """(B, D) the latent that the current step leads to."""
+        last = torch.minimum(self.position, self.num_steps)
+        return self.latents[torch.arange(last.shape[0], device=last.device), last]
+
+    @property
+    def is_over(self) -> Tensor:
+        """(B,) bool: there is no plan, or its last step is done."""
+        return (self.position > self.num_steps) | (self.identity == 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentState:
+    """All that the agent remembers between two env steps, for B environments.
+
+    Attributes:
+        plans: of each level, bottom first.
+        top: (B,) the level whose target is the goal itself.
+        memory: (B, M, D) bottom latents of the last decisions, newest first.
+        num_remembered, num_plans: (B,) how many there were.
+    """
+
+    plans: list[LevelPlans]
+    top: Tensor
+    memory: Tensor
+    num_remembered: Tensor
+    num_plans: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanEvent:
+    """Plans of one level made at one env step, for R of the environments.
+
+    Attributes:
+        level: which level; stride: its env steps a step.
+        rows: (R,) environments.
+        identity, parent: (R,) numbers of the plan and of the one above in whose service it is; 0 is
+            the goal.
+        cause: (R,) of `Cause`.
+        before: (R,) energy at the start, in the target's space.
+        result: what the search found.
+        flops: (R,) spent on it.
+    """
+
+    level: int
+    stride: int
+    rows: Tensor
+    identity: Tensor
+    parent: Tensor
+    cause: Tensor
+    before: Tensor
+    result: SearchResult
+    flops: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """What a decision looks at.
+
+    Attributes:
+        latents, goals: [(B, D_k)] of the observation and of the goal, at every level.
+        avoidance: of the R environments that decide.
+    """
+
+    latents: list[Tensor]
+    goals: list[Tensor]
+    avoidance: Avoidance | None
+
+    def of(self, chosen: Tensor) -> "Scene":
+        """The scene for those of the deciding environments that `chosen` (R,) bool names."""
+        kept = self.avoidance
+        if kept is not None:
+            kept = replace(kept, places=kept.places[chosen], valid=kept.valid[chosen])
+        return replace(self, avoidance=kept)
+
+
+def adopted(state: AgentState, event: PlanEvent, for_goal: bool) -> AgentState:
+    """`state` with the plans of an event that have an identity."""
+    kept = event.identity > 0
+    rows, identity, result = event.rows[kept], event.identity[kept], event.result
+    plan = state.plans[event.level]
+    plan = LevelPlans(
+        actions=plan.actions.index_copy(0, rows, result.actions[kept]),
+        latents=plan.latents.index_copy(0, rows, result.latents[kept]),
+        num_steps=plan.num_steps.index_copy(0, rows, result.num_steps[kept]),
+        position=plan.position.index_fill(0, rows, 1),
+        age=plan.age.index_fill(0, rows, 0),
+        for_goal=plan.for_goal.index_fill(0, rows, for_goal),
+        identity=plan.identity.index_copy(0, rows, identity),
+    )
+    state = with_plan(state, event.level, plan)
+    return replace(state, num_plans=state.num_plans.index_copy(0, rows, identity))
+
+
+def no_plans(level: nn.Module, config: LevelConfig, batch_size: int) -> LevelPlans:
+    """The plans of a level before it has made any."""
+    horizon, device = config.planner.horizon, level.move.device
+    width = level.action_prior.action_dim if level.action_prior is not None else level.num_actions
+    zeros = torch.zeros(batch_size, dtype=torch.long, device=device)
+    return LevelPlans(
+        actions=torch.zeros(batch_size, horizon, width, device=device),
+        latents=torch.zeros(batch_size, horizon + 1, level.latent_dim, device=device),
+        num_steps=zeros,
+        position=zeros + 1,
+        age=zeros,
+        for_goal=zeros.bool(),
+        identity=zeros,
+    )
+
+
+def with_plan(state: AgentState, k: int, plan: LevelPlans) -> AgentState:
+    """`state` with another plan at level `k`."""
+    return replace(state, plans=[*state.plans[:k], plan, *state.plans[k + 1 :]])
+
+
+def remembering(state: AgentState, due: Tensor, z: Tensor) -> AgentState:
+    """`state` with the places `z` (B, D) of the environments `due` in front of the memory."""
+    memory = state.memory.clone()
+    memory[due, 1:] = state.memory[due, :-1]
+    memory[due, 0] = z[due]
+    return replace(
+        state, memory=memory, num_remembered=state.num_remembered.index_add(0, due, due * 0 + 1)
+    )

@@ -1,0 +1,296 @@
+"""From YAML files and the command line to one frozen `Config`.
+
+Files are laid over each other in the order given, `configs/default.yaml` first; what is typed
+beside them wins wherever it stands. A complete file, such as a run saves, stands alone. A
+dictionary (as `hierarchy.overrides`) is merged key by key; a key set to null is dropped.
+"""
+
+import difflib
+import re
+from argparse import ArgumentError
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentParser, set_parsing_settings
+
+from hplan.config import Config
+from hplan.limits import check_config
+
+CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "configs"
+OVERRIDES = "hierarchy.overrides"
+
+SHORT_FLAGS = {
+    "levels": "hierarchy.num_levels",
+    "task": "task.name",
+    "energy": "evaluation.energy",
+}
+SWITCHES = ("resume", "print_config", "help")
+
+set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """What was typed, sorted but not yet checked.
+
+    Attributes:
+        files: of --config, in order.
+        flags: setting -> text; the last one of a setting.
+        run: of --run.
+        switches: those of `SWITCHES` that were given.
+    """
+
+    files: list[str]
+    flags: dict[str, str]
+    run: str | None
+    switches: frozenset[str]
+
+
+def read_arguments(argv: Sequence[str]) -> Arguments:
+    """Sorts what follows the command's name.
+
+    Raises:
+        ValueError: an unknown option, or one without its value.
+    """
+    files: list[str] = []
+    flags: dict[str, str] = {}
+    run, switches, rest = None, set(), list(argv)
+    while rest:
+        token = rest.pop(0)
+        if token == "-h":
+            token = "--help"
+        if not token.startswith("--"):
+            raise ValueError(f"{token!r} is not an option; options begin with --, see --help")
+        name, equals, value = token[2:].partition("=")
+        name = name.replace("-", "_") if "." not in name else name
+        if name in SWITCHES and not equals:
+            switches.add(name)
+            continue
+        _check_option(name)
+        if not equals:
+            if not rest or rest[0].startswith("--"):
+                raise ValueError(f"--{name} needs a value")
+            value = rest.pop(0)
+        if name == "config":
+            files.append(value)
+        elif name == "run":
+            run = value
+        else:
+            flags[SHORT_FLAGS.get(name, name)] = value
+    return Arguments(files=files, flags=flags, run=run, switches=frozenset(switches))
+
+
+def read_config(arguments: Arguments, *, base: dict[str, Any] | None = None) -> Config:
+    """The settings that files and flags amount to.
+
+    Args:
+        base: settings to start from in place of the default's, such as a run's.
+
+    Raises:
+        ValueError: an unreadable file, an unknown key, a wrong type, an impossible value.
+    """
+    layers = [(name, _read_yaml(_config_path(name))) for name in arguments.files]
+    for name, layer in layers:
+        _check_keys(layer, Config, str(name), "")
+    if base is None:
+        alone = bool(layers) and _is_complete(layers[0][1], Config)
+        base = {} if alone else _read_yaml(CONFIG_FOLDER / "default.yaml")
+    settings = base
+    for _, layer in layers:
+        settings = _merged(settings, layer)
+    plain, overrides = {}, {}
+    for name, text in arguments.flags.items():
+        if name.startswith(OVERRIDES + "."):
+            overrides[name[len(OVERRIDES) + 1 :]] = _read_value(name, text)
+        else:
+            plain[name] = text
+    settings = _merged(settings, {"hierarchy": {"overrides": overrides}})
+    config = _parsed(settings, [f"--{name}={text}" for name, text in plain.items()])
+    check_config(config)
+    return config
+
+
+def config_from_dict(settings: dict[str, Any]) -> Config:
+    """The inverse of `dataclasses.asdict`; settings that are absent take their defaults."""
+    _check_keys(settings, Config, "saved config", "")
+    return _parsed(settings, [])
+
+
+def settings_of(config: Config) -> dict[str, Any]:
+    """Every setting by its path, the overrides by theirs."""
+    flat: dict[str, Any] = {}
+
+    def walk(prefix: str, node: dict[str, Any]) -> None:
+        for key, value in node.items():
+            path = prefix + key
+            nested = isinstance(value, dict) and (path in _groups(Config, "") or path == OVERRIDES)
+            if nested:
+                walk(path + ".", value)
+            else:
+                flat[path] = value
+
+    walk("", asdict(config))
+    return flat
+
+
+def as_yaml(config: Config) -> str:
+    """The resolved, complete config as YAML."""
+    return yaml.safe_dump(asdict(config), sort_keys=False, default_flow_style=None, width=100)
+
+
+def print_help(command: str, description: str) -> None:
+    """Prints every option of a command with its default in configs/default.yaml."""
+    parser = _parser(f"python -m hplan {command}", description)
+    default = settings_of(read_config(read_arguments([])))
+    known = {path: value for path, value in default.items() if path in _leaves(Config, "")}
+    parser.set_defaults(known)
+    parser.print_help()
+
+
+def _parser(program: str, description: str) -> ArgumentParser:
+    parser = ArgumentParser(
+        prog=program,
+        usage=f"{program} [--config FILE] [--levels N] [--task NAME] [--run RUN] [--SETTING X]",
+        description=description,
+        exit_on_error=False,
+        allow_abbrev=False,
+    )
+    own = parser.add_argument_group("in short")
+    own.add_argument(
+        "--config", help="a YAML file, or the name of one in configs/; may be repeated"
+    )
+    own.add_argument("--levels", help="depth of the stack: hierarchy.num_levels")
+    own.add_argument("--energy", help="distance or l2: evaluation.energy")
+    own.add_argument("--run", help="name of the run in runs/, or its path")
+    own.add_argument("--resume", action="store_true", help="continue the run from its checkpoint")
+    own.add_argument("--print_config", action="store_true", help="print the settings and stop")
+    parser.add_class_arguments(Config)
+    return parser
+
+
+def _parsed(settings: dict[str, Any], flags: list[str]) -> Config:
+    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
+    parser.add_class_arguments(Config)
+    try:
+        checked = parser.parse_object(settings)
+        values = parser.instantiate(parser.parse_args(flags, namespace=checked))
+    except (ArgumentError, TypeError) as error:
+        raise ValueError(_in_our_words(str(error))) from error
+    return Config(**{f.name: values[f.name] for f in fields(Config)})
+
+
+def _in_our_words(message: str) -> str:
+    """jsonargparse's message on a wrong type in one line: path = value; allowed is ..."""
+    found = re.search(
+        r'key "([\w.]+)":\s+Expected an? (.+?)\. Got value: (.*)',
+        message,
+        re.DOTALL,
+    )
+    if not found:
+        return " ".join(message.split())
+    path, kind, value = found.groups()
+    kind = re.sub(r"<class '(\w+)'>", r"\1", kind).removeprefix("typing.")
+    kind = {"int": "a whole number", "float": "a number", "bool": "true or false"}.get(kind, kind)
+    kind = re.sub(r"Literal\[(.*)\]", r"one of \1", kind)
+    return f"{path} = {' '.join(value.split())}; allowed is {kind}"
+
+
+def _config_path(name: str) -> Path:
+    """The file called `name`, or the file of that name in configs/."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    short = CONFIG_FOLDER / f"{name}.yaml"
+    if path.name == name and short.is_file():
+        return short
+    known = ", ".join(sorted(file.stem for file in CONFIG_FOLDER.glob("*.yaml")))
+    raise ValueError(f"--config {name}: no such file; known names: {known}, or a path of your own")
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"--config {path} cannot be read ({error})") from error
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds no settings; write `group: {{key: value}}`")
+    return content
+
+
+def _read_value(name: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"--{name} {text}: no valid YAML; give a list, bottom first") from error
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """`above` laid over `below`, dictionaries key by key; null drops a key."""
+    result = dict(below)
+    for key, value in above.items():
+        if isinstance(value, dict) and isinstance(result.get(key), dict):
+            result[key] = _merged(result[key], value)
+        elif value is None:
+            result.pop(key, None)
+        else:
+            result[key] = value
+    return result
+
+
+def _leaves(kind: type, prefix: str) -> list[str]:
+    """Paths of all single settings."""
+    return [
+        path
+        for f in fields(kind)
+        for path in (
+            _leaves(f.type, f"{prefix}{f.name}.") if is_dataclass(f.type) else [prefix + f.name]
+        )
+    ]
+
+
+def _groups(kind: type, prefix: str) -> list[str]:
+    """Paths of all groups of settings."""
+    nested = [f for f in fields(kind) if is_dataclass(f.type)]
+    return [
+        path for f in nested for path in [prefix + f.name, *_groups(f.type, f"{prefix}{f.name}.")]
+    ]
+
+
+def _is_complete(settings: dict[str, Any], kind: type) -> bool:
+    """Whether a file names every setting."""
+    return all(
+        f.name in settings and (not is_dataclass(f.type) or _is_complete(settings[f.name], f.type))
+        for f in fields(kind)
+    )
+
+
+def _check_keys(settings: Any, kind: type, source: str, prefix: str) -> None:
+    known = {f.name: f.type for f in fields(kind)}
+    if not isinstance(settings, dict):
+        raise ValueError(
+            f"{source}: {prefix.rstrip('.')} = {settings!r}; allowed is a group of "
+            f"{', '.join(known)}"
+        )
+    for key, value in settings.items():
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"did you mean {prefix}{near[0]}?" if near else f"known: {', '.join(known)}"
+            raise ValueError(f"{source}: unknown key {prefix}{key}; {hint}")
+        if is_dataclass(known[key]):
+            _check_keys(value, known[key], source, f"{prefix}{key}.")
+
+
+def _check_option(name: str) -> None:
+    known = ["config", "run", "seed", *SHORT_FLAGS, *SWITCHES, *_leaves(Config, "")]
+    if name in known or name.startswith(OVERRIDES + "."):
+        return
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean --{near[0]}? " if near else ""
+    raise ValueError(f"unknown option --{name}; {hint}--help lists them all")

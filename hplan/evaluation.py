@@ -1,0 +1,214 @@
+"""Compares planning methods on a task's suite of start-goal pairs, at equal work."""
+
+import hashlib
+import json
+import logging
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from hplan.agent import Agent
+from hplan.agent_state import Cause
+from hplan.config import Config, level_configs
+from hplan.energy import EnergyName
+from hplan.episodes import Episodes, Task, run_agent, run_random, run_shortest_paths
+from hplan.results import EpisodeOutcomes, summarise, write_results
+from hplan.subgoal_tree import build_tree, save_tree
+
+logger = logging.getLogger(__name__)
+
+METHODS = ("random", "flat", "flat_distance", "upper_energy", "hierarchical", "oracle")
+BRIEF_METHODS = ("flat", "flat_distance", "hierarchical", "oracle")
+LONGEST_TREE = 8  # flat planning's horizon grows no further to match work
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One method with one energy, run on the whole suite."""
+
+    method: str
+    energy: str
+    energy_level: int
+    episodes: Episodes
+
+
+def evaluate(
+    levels: nn.ModuleList,
+    config: Config,
+    task: Task,
+    suite: Any,
+    folder: Path | None,
+    *,
+    methods: list[str],
+    keep_plans: int = 0,
+    protocol: dict[str, Any] | None = None,
+    report: Callable[[str], None] = logger.info,
+) -> list[dict[str, Any]]:
+    """Runs `methods` on a suite and returns the rows of its results.
+
+    Args:
+        suite: starts, goals, optimal_steps, bin_index, all (E, ...), bins and sha256.
+        folder: where results.json, results.csv and the subgoal trees go; None writes nothing.
+        keep_plans: subgoal trees to write.
+        protocol: further facts for the protocol card.
+        report: told of each method when it is done.
+
+    Raises:
+        ValueError: an unknown method.
+    """
+    check_methods(methods)
+    settings = config.evaluation
+    highest = np.array([high for _, _, high in suite.bins])
+    budgets = (settings.budget_factor * highest[suite.bin_index]).astype(int)
+    budgets += settings.budget_extra
+    rows = []
+    for trial in _trials(levels, config, task, suite, budgets, methods, keep_plans):
+        outcomes = _outcomes(trial, config, task, suite)
+        rows += summarise(outcomes, suite.bins)
+        report(
+            f"{trial.method} ({trial.energy}): {outcomes.success.mean():.0%} of "
+            f"{len(outcomes.success)} episodes, {trial.episodes.seconds:.0f} s"
+        )
+        if folder is not None and trial.episodes.records:
+            _write_trees(folder, trial, config, task, suite)
+    if folder is not None:
+        card = protocol_card(config, suite, budgets) | (protocol or {})
+        write_results(folder, card, rows)
+    return rows
+
+
+def check_methods(methods: list[str]) -> None:
+    """Raises ValueError for a method that does not exist."""
+    for method in methods:
+        if method not in METHODS:
+            raise ValueError(f"evaluation.methods has {method!r}; allowed are {', '.join(METHODS)}")
+
+
+def _trials(
+    levels: nn.ModuleList,
+    config: Config,
+    task: Task,
+    suite: Any,
+    budgets: np.ndarray,
+    methods: list[str],
+    keep_plans: int,
+) -> Iterator[Trial]:
+    """Runs one method after the other; the hierarchy first, since flat planning matches its work."""
+    configs, settings = level_configs(config.hierarchy), config.evaluation
+    names: dict[str, EnergyName] = {"flat": "l2", "flat_distance": "distance"}
+
+    def run(agent: Agent, keep: int = 0) -> Episodes:
+        generator = torch.Generator().manual_seed(config.seed)
+        return run_agent(
+            agent, task, suite.starts, suite.goals, budgets, generator=generator, keep_plans=keep
+        )
+
+    whole = Agent(levels=levels, configs=configs, energy=settings.energy, settings=settings)
+    bottom = replace(whole, levels=levels[:1], configs=configs[:1])
+    work = 0.0
+    if "hierarchical" in methods:
+        episodes = run(whole, keep_plans)
+        work = work_per_step(episodes)
+        yield Trial(
+            method="hierarchical", energy=settings.energy, energy_level=0, episodes=episodes
+        )
+    for method in [name for name in names if name in methods]:
+        episodes = at_least_work(replace(bottom, energy=names[method]), work, run)
+        yield Trial(method=method, energy=names[method], energy_level=0, episodes=episodes)
+    if "upper_energy" in methods:
+        for k in range(1, len(levels)):
+            yield Trial(
+                method="upper_energy",
+                energy=settings.energy,
+                energy_level=k,
+                episodes=run(replace(whole, measured_at=k)),
+            )
+    for method, runner in (("random", run_random), ("oracle", run_shortest_paths)):
+        if method in methods:
+            episodes = runner(task, suite.starts, suite.goals, budgets, seed=config.seed)
+            yield Trial(method=method, energy="none", energy_level=0, episodes=episodes)
+
+
+def at_least_work(agent: Agent, work: float, run: Callable[[Agent], Episodes]) -> Episodes:
+    """Runs a flat agent with the shortest horizon at which it does `work` evaluations per env step."""
+    while True:
+        episodes = run(agent)
+        planner = agent.configs[0].planner
+        if work_per_step(episodes) >= work or planner.horizon >= LONGEST_TREE:
+            return episodes
+        planner = replace(planner, horizon=planner.horizon + 1)
+        agent = replace(agent, configs=[replace(agent.configs[0], planner=planner)])
+
+
+def work_per_step(episodes: Episodes) -> float:
+    """Predictor evaluations per env step."""
+    return float(episodes.evaluations.sum() / max(1, episodes.env_steps.sum()))
+
+
+def _outcomes(trial: Trial, config: Config, task: Task, suite: Any) -> EpisodeOutcomes:
+    episodes = trial.episodes
+    num_levels = config.hierarchy.num_levels
+    by_level = np.zeros((len(episodes.success), num_levels), dtype=np.int64)
+    by_level[:, : episodes.plans_by_level.shape[1]] = episodes.plans_by_level
+    return EpisodeOutcomes(
+        method=trial.method,
+        energy=trial.energy,
+        energy_level=trial.energy_level,
+        num_levels=1 if trial.method.startswith("flat") else num_levels,
+        task=task.name,
+        success=episodes.success,
+        env_steps=episodes.env_steps,
+        bin_index=suite.bin_index,
+        optimal_steps=suite.optimal_steps,
+        predictor_evaluations=episodes.evaluations,
+        flops=episodes.flops,
+        plan_seconds=episodes.seconds,
+        replans_by_level=by_level[:, :1] if trial.method.startswith("flat") else by_level,
+        early_replans_by_cause={
+            "surprise": episodes.plans_by_cause[:, Cause.SURPRISE],
+            "target_changed": episodes.plans_by_cause[:, Cause.TARGET],
+        },
+    )
+
+
+def _write_trees(folder: Path, trial: Trial, config: Config, task: Task, suite: Any) -> None:
+    """One subgoal tree a file, for the episodes whose plans were kept."""
+    for episode, records in trial.episodes.records.items():
+        tree = build_tree(
+            records,
+            {
+                "num_levels": config.hierarchy.num_levels,
+                "task": task.name,
+                "method": trial.method,
+                "energy": trial.energy,
+                "episode": int(episode),
+                "bin": suite.bins[suite.bin_index[episode]][0],
+                "env_steps": int(trial.episodes.env_steps[episode]),
+                "optimal_steps": int(suite.optimal_steps[episode]),
+                "success": bool(trial.episodes.success[episode]),
+            },
+        )
+        save_tree(folder / "episodes" / f"{trial.method}-{episode:05d}.json", tree)
+
+
+def protocol_card(config: Config, suite: Any, budgets: np.ndarray) -> dict[str, Any]:
+    """What has to be the same for two results to be compared."""
+    plain = asdict(config)
+    return {
+        "suite": suite.name,
+        "bins": [list(bin_) for bin_ in suite.bins],
+        "pairs_sha256": suite.sha256,
+        "suite_seed": config.evaluation.suite_seed,
+        "step_budgets": sorted({int(budget) for budget in budgets}),
+        "success_rule": "the agent is in the goal's cell at any env step within the budget",
+        "seed": config.seed,
+        "config_sha256": hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest(),
+        "torch": torch.__version__,
+        "hardware": f"{platform.machine()}, {torch.get_num_threads()} threads",
+    }

@@ -1,0 +1,100 @@
+"""What values settings may have beyond their types, and which do not go together."""
+
+from dataclasses import fields
+from operator import attrgetter
+
+from hplan.config import Config, LevelConfig, level_configs
+
+LEAST = {
+    "seed": 0,
+    "devices": 1,
+    "nodes": 1,
+    "data.num_episodes": 1,
+    "data.episode_length": 1,
+    "training.num_updates": 1,
+    "training.distance_updates": 0,
+    "training.batch_size": 1,
+    "training.clip_length": 1,
+    "training.warmup_updates": 0,
+    "training.num_goals": 1,
+    "training.validate_every": 1,
+    "training.validation_pairs": 2,
+    "training.collapse_std": 0,
+    "evaluation.episodes_per_bin": 0,
+    "evaluation.budget_factor": 1,
+    "evaluation.budget_extra": 0,
+    "evaluation.memory": 0,
+    "evaluation.avoid_penalty": 0,
+    "evaluation.surprise": 0,
+}
+ABOVE_ZERO = ("training.learning_rate", "training.clip_norm", "training.target_rate")
+LEVEL_LEAST = {
+    "model.ratio": 1,
+    "model.latent_dim": 1,
+    "model.action_dim": 1,
+    "model.hidden_dim": 1,
+    "model.num_hidden": 0,
+    "loss.rollout_depth": 1,
+    "loss.num_starts": 1,
+    "loss.distance_starts": 1,
+    "planner.horizon": 1,
+    "planner.num_candidates": 1,
+    "planner.num_elites": 1,
+    "planner.num_iterations": 1,
+    "planner.clock": 1,
+    "planner.reach": 0,
+    "planner.tolerance": 0,
+    **{f"loss.{f.name}": 0 for f in fields(LevelConfig().loss) if f.name.endswith("_weight")},
+}
+BETWEEN_ZERO_AND_ONE = ("loss.distance_discount", "loss.distance_expectile")
+ACCELERATORS = ("auto", "cpu", "gpu")
+
+
+def check_config(config: Config) -> None:
+    """Refuses what no run can be made of.
+
+    Raises:
+        ValueError: names the setting, its value, what is allowed.
+    """
+    for path, least in LEAST.items():
+        value = attrgetter(path)(config)
+        if not value >= least:
+            raise ValueError(f"{path} = {value}; allowed is {least} or more")
+    for path in ABOVE_ZERO:
+        value = attrgetter(path)(config)
+        if not value > 0:
+            raise ValueError(f"{path} = {value}; allowed is a number above 0")
+    if config.accelerator not in ACCELERATORS:
+        raise ValueError(
+            f"accelerator = {config.accelerator!r}; allowed is one of {', '.join(ACCELERATORS)}"
+        )
+    if config.training.distance_updates >= config.training.num_updates:
+        raise ValueError(
+            f"training.distance_updates = {config.training.distance_updates}; allowed is less than "
+            f"training.num_updates = {config.training.num_updates}, of which they are the last"
+        )
+    processes = config.devices * config.nodes
+    if config.training.batch_size % processes:
+        raise ValueError(
+            f"training.batch_size = {config.training.batch_size} clips cannot be shared evenly by "
+            f"{processes} devices; give a multiple of {processes}"
+        )
+    for k, level in enumerate(level_configs(config.hierarchy)):
+        _check_level(level, k)
+
+
+def _check_level(level: LevelConfig, k: int) -> None:
+    where = f"level {k} (hierarchy.level, or hierarchy.overrides)"
+    for path, least in LEVEL_LEAST.items():
+        value = attrgetter(path)(level)
+        if not value >= least:
+            raise ValueError(f"{path} = {value} of {where}; allowed is {least} or more")
+    for path in BETWEEN_ZERO_AND_ONE:
+        value = attrgetter(path)(level)
+        if not 0 < value < 1:
+            raise ValueError(f"{path} = {value} of {where}; allowed is between 0 and 1")
+    if level.planner.num_elites > level.planner.num_candidates:
+        raise ValueError(
+            f"planner.num_elites = {level.planner.num_elites} of {where}; allowed is at most "
+            f"planner.num_candidates = {level.planner.num_candidates}"
+        )

@@ -1,0 +1,79 @@
+"""Runs a command and answers to the user: what went wrong in one line, and an exit code."""
+
+import errno
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable
+
+from hplan.command_line import Arguments, print_help, read_arguments
+from hplan.run import is_main_process
+
+Commands = dict[str, Callable[[Arguments], None]]
+
+
+class Stopped(Exception):
+    """The user's Ctrl-C, with what to tell them."""
+
+
+def say(text: str) -> None:
+    """A line for the user, once, however many processes there are."""
+    if is_main_process():
+        print(text, flush=True)
+
+
+class _Console(logging.Handler):
+    """Warnings of hplan, one line each, on whatever stderr is at the time."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"hplan: {record.getMessage()}", file=sys.stderr, flush=True)
+
+
+def run_command(argv: list[str], commands: Commands) -> int:
+    """Runs one command; 0, or 2 for what the user can mend, or 130 after Ctrl-C."""
+    logger, console = logging.getLogger("hplan"), _Console(logging.WARNING)
+    logger.addHandler(console)
+    try:
+        return _dispatch(argv, commands)
+    except Stopped as stop:
+        return _fail(str(stop), 130)
+    except KeyboardInterrupt:
+        return _fail("interrupted; nothing was lost, the same command starts again", 130)
+    except OSError as error:
+        what = f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}"
+        if error.errno == errno.ENOSPC:
+            what = f"the disk is full ({what}); free some; RESUME=1 continues a run that had begun"
+        return _fail(what, 2)
+    except ValueError as error:
+        return _fail(" ".join(str(error).split()), 2)
+    finally:
+        logger.removeHandler(console)
+
+
+def _dispatch(argv: list[str], commands: Commands) -> int:
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print("usage: python -m hplan COMMAND [--config FILE] [--SETTING VALUE]...\n")
+        for name, command in commands.items():
+            print(f"  {name:8} {command.__doc__}")
+        print(
+            "\n`python -m hplan COMMAND --help` lists every setting; make help has the short forms."
+        )
+        return 0 if argv else 2
+    if argv[0] not in commands:
+        raise ValueError(f"unknown command {argv[0]!r}; known: {', '.join(commands)}")
+    arguments = read_arguments(argv[1:])
+    if "help" in arguments.switches:
+        print_help(argv[0], commands[argv[0]].__doc__ or "")
+        return 0
+    commands[argv[0]](arguments)
+    return 0
+
+
+def _fail(message: str, code: int) -> int:
+    """One line on stderr; HPLAN_TRACEBACK=1 shows where it came from."""
+    if os.environ.get("HPLAN_TRACEBACK"):
+        traceback.print_exc()
+    if is_main_process():
+        print(f"hplan: {message}", file=sys.stderr, flush=True)
+    return code
