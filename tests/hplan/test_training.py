@@ -1,0 +1,224 @@
+"""Training end to end on a tiny world: the same weights again, whatever interrupts or shares it."""
+
+import logging
+import os
+import pickletools
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from hplan.__main__ import main
+from hplan.checkpoint import load_checkpoint, restore
+from hplan.collection import clip_sources, episodes
+from hplan.command_line import read_arguments, read_config
+from hplan.config import level_configs
+from hplan.level import encode_stack
+from hplan.objective import ClipBatch, stack_loss
+from hplan.trainer import KeepCheckpoints, updates_done
+from hplan.training import collapse_alarms, learning_rate_factor
+from levels.build import build_levels
+from tasks import build_task
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+TINY = (
+    "--config tiny --levels 2 --data.num_episodes 20 --evaluation.episodes_per_bin 0 "
+    "--training.num_updates 10 --training.distance_updates 3 --training.validate_every 4 "
+    "--training.validation_pairs 10 --accelerator cpu"
+)
+
+
+def train(settings: str) -> int:
+    return main(f"train {TINY} {settings}".split())
+
+
+def weights_of(run: str) -> dict[str, Tensor]:
+    files = list(Path("runs", run, "checkpoints").glob("*.safetensors"))
+    assert len(files) == 1
+    return load_file(files[0])
+
+
+def assert_same_weights(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
+    assert a.keys() == b.keys()
+    different = [name for name in a if not torch.equal(a[name], b[name])]
+    assert not different
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_same_command_gives_the_same_weights_and_another_seed_others() -> None:
+    assert train("--run a") == train("--run b") == train("--run c --seed 1") == 0
+    assert_same_weights(weights_of("a"), weights_of("b"))
+    assert not torch.equal(
+        weights_of("a")["0.predictor.mlp.0.weight"], weights_of("c")["0.predictor.mlp.0.weight"]
+    )
+
+
+@pytest.mark.parametrize("stop", [5, 8])
+def test_a_resumed_run_ends_as_if_never_interrupted(
+    stop: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert train("--run whole") == 0
+    begin = KeepCheckpoints.on_train_batch_start
+
+    def interrupt(self: KeepCheckpoints, trainer: object, *args: object) -> None:
+        self.interrupted = trainer.global_step == stop
+        begin(self, trainer, *args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(KeepCheckpoints, "on_train_batch_start", interrupt)
+        assert train("--run parts") == 130
+    assert updates_done(Path("runs/parts")) == stop
+    assert train("--run parts --resume") == 0
+    assert_same_weights(weights_of("whole"), weights_of("parts"))
+
+
+def test_a_run_can_go_on_from_the_checkpoint_of_a_validation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert train("--run whole") == 0
+
+    def die(self: KeepCheckpoints, trainer: object, *args: object) -> None:
+        if trainer.global_step == 6:
+            raise KeyboardInterrupt  # as a second Ctrl-C, or a machine switched off
+
+    with monkeypatch.context() as patched:
+        patched.setattr(KeepCheckpoints, "on_train_batch_start", die)
+        assert train("--run parts") == 130
+    assert updates_done(Path("runs/parts")) == 4
+    assert train("--run parts --resume") == 0
+    assert_same_weights(weights_of("whole"), weights_of("parts"))
+
+
+def test_a_saved_config_reruns_the_run() -> None:
+    assert train("--run a --levels 3 --training.learning_rate 1e-3") == 0
+    assert main("train --config runs/a/config.yaml --run b".split()) == 0
+    assert_same_weights(weights_of("a"), weights_of("b"))
+
+
+@pytest.mark.timeout(120)
+def test_two_processes_train_as_one(tmp_path: Path) -> None:
+    assert train("--run one") == 0
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "hplan", "train", *TINY.split(), "--run", "two"]
+    done = subprocess.run(
+        [*command, "--devices", "2"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("levels=2") == 1  # one process speaks
+    one, two = weights_of("one"), weights_of("two")
+    # What validation measured (of other noise in two processes) is no weight.
+    for name in (name for name in one if not name.endswith(("move", "rollout_error"))):
+        torch.testing.assert_close(two[name], one[name], atol=2e-4, rtol=1e-3, msg=name)
+
+
+def test_a_reloaded_stack_gives_the_same_latents() -> None:
+    config = read_config(read_arguments(TINY.split()))
+    assert train("--run a") == 0
+    checkpoint = load_checkpoint(Path("runs/a"))
+    assert checkpoint.config == config
+    assert checkpoint.update == 10
+    task = build_task(config.task.name, config.task.layout_seed)
+    obs = torch.from_numpy(task.observe(task.world.all_states[:7]))
+    first, second = (build_levels(level_configs(config.hierarchy), task.spec) for _ in range(2))
+    restore(first, checkpoint, Path("runs/a"))
+    restore(second, load_checkpoint(Path("runs/a")), Path("runs/a"))
+    for a, b in zip(encode_stack(first, obs), encode_stack(second, obs), strict=True):
+        assert torch.equal(a, b)
+        assert a.std() > 0
+
+
+def test_checkpoints_hold_no_pickled_objects() -> None:
+    assert train("--run a") == 0
+    files = {path.name for path in Path("runs/a/checkpoints").iterdir()}
+    assert files == {"last.json", "resume.ckpt", "update-0000010.safetensors"}
+    path = Path("runs/a/checkpoints/resume.ckpt")
+    assert torch.load(path, weights_only=True)["global_step"] == 10
+    with zipfile.ZipFile(path) as archive:
+        pickle = next(name for name in archive.namelist() if name.endswith("data.pkl"))
+        code = list(pickletools.genops(archive.read(pickle)))
+    named = [str(arg).replace(" ", ".") for op, arg, _ in code if op.name == "GLOBAL"]
+    modules = {name.partition(".")[0] for name in named}
+    assert modules <= {"torch", "collections"}
+
+
+def alarms_of(run: str, settings: str, caplog: pytest.LogCaptureFixture) -> list[str]:
+    with caplog.at_level(logging.WARNING, logger="hplan"):
+        caplog.clear()
+        assert main(f"train {settings} --run {run}".split()) == 0
+        return [record.getMessage() for record in caplog.records]
+
+
+def test_the_collapse_alarm_rings_without_a_regulariser_and_only_then(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings = (
+        "--config tiny --evaluation.episodes_per_bin 0 --accelerator cpu "
+        "--training.distance_updates 0"
+    )
+    assert alarms_of("healthy", settings, caplog) == []
+    without = f"{settings} --hierarchy.level.loss.regulariser_weight 0"
+    alarms = alarms_of("collapsed", without, caplog)
+    for k in range(3):
+        assert any(f"collapse: the latents of level{k} have" in alarm for alarm in alarms)
+    metrics = {"level0/latent_std": torch.tensor(0.5), "level0/effective_rank": torch.tensor(3.0)}
+    assert collapse_alarms(metrics, 0.4) == []
+    assert "effective rank of 3.0" in collapse_alarms(metrics, 0.6)[0]
+
+
+def test_a_loss_that_is_no_number_stops_before_the_weights_change(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before: dict[str, Tensor] = {}
+    stacks: list[nn.ModuleList] = []
+
+    def spoilt(levels: nn.ModuleList, *args: object) -> tuple[Tensor, dict[str, Tensor]]:
+        loss, terms = stack_loss(levels, *args)
+        if len(stacks) == 3:
+            before.update({name: x.detach().clone() for name, x in levels.named_parameters()})
+            terms["level1/prediction_loss"] = terms["level1/prediction_loss"] * float("nan")
+            loss = loss + terms["level1/prediction_loss"]
+        stacks.append(levels)
+        return loss, terms
+
+    monkeypatch.setattr("hplan.training.stack_loss", spoilt)
+    assert train("--run a") == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "not finite at update 3 (level1/prediction_loss)" in err
+    assert before
+    for name, x in stacks[-1].named_parameters():
+        assert torch.equal(x, before[name]), name
+        assert torch.isfinite(x).all()
+
+
+def test_the_learning_rate_rises_then_falls_to_zero_in_both_parts() -> None:
+    factors = [learning_rate_factor(update, 5, 50, 20) for update in range(50)]
+    assert factors[0] == 0.2 and factors[4] == 1.0
+    assert factors[29] < 0.02 and factors[34] == 1.0 and factors[49] < 0.02
+    assert all(b < a for a, b in zip(factors[5:29], factors[6:30], strict=True))
+
+
+def test_held_out_clips_do_not_depend_on_training_and_are_of_another_seed() -> None:
+    config = read_config(read_arguments(TINY.split()))
+    task = build_task(config.task.name, config.task.layout_seed)
+    store = episodes(config, task)
+    sampler, held_out = clip_sources(config, task, store)
+    again = clip_sources(config, task, store)[1]
+    assert isinstance(held_out, ClipBatch)
+    assert torch.equal(held_out.actions, again.actions)
+    assert held_out.index.shape == (64, config.training.clip_length + 1)
+    drawn = sampler.draw(3)
+    assert torch.equal(drawn.actions, sampler.draw(3).actions)
+    assert not torch.equal(drawn.actions, sampler.draw(4).actions)
+    other = clip_sources(replace(config, seed=1), task, store)[0]
+    assert not torch.equal(drawn.actions, other.draw(3).actions)
