@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hplan.collection import clip_sources, dataset_folder, episodes
 from hplan.command_line import Arguments, as_yaml, read_config
 from hplan.config import Config, level_configs, strides
+from hplan.files import write_atomically
 from hplan.run import (
     EVALUATED_WITH,
     RESUMED_WITH,
@@ -23,7 +24,6 @@ from hplan.run import (
     locked,
     refuse_existing,
     run_folder,
-    write_atomically,
 )
 from hplan.shell import Stopped, run_command, say
 
@@ -128,12 +128,23 @@ def evaluate(arguments: Arguments) -> None:
 
 def bench(arguments: Arguments) -> None:
     """Measures speeds: prints a table and writes runs/bench.json."""
+    config = read_config(arguments)
+    if _config_printed(arguments, config):
+        return
     from rich.console import Console
     from rich.table import Table
 
-    from tasks.bench import benchmark
+    from hplan.bench import benchmark as search_benchmark
+    from levels.build import build_levels
+    from tasks import build_task
+    from tasks.bench import benchmark as task_benchmark
 
-    benchmarks: list[Callable[[], list[dict[str, Any]]]] = [benchmark]
+    configs = level_configs(config.hierarchy)
+    spec = build_task(config.task.name, config.task.layout_seed).spec
+    benchmarks: list[Callable[[], list[dict[str, Any]]]] = [
+        task_benchmark,
+        lambda: search_benchmark(build_levels(configs, spec).eval(), configs),
+    ]
     rows = [row for measure in benchmarks for row in measure()]
     table = Table("name", "value", "unit", "reference", "ratio")
     for row in rows:

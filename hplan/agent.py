@@ -1,8 +1,8 @@
 """The loop: look, plan where it is due, act.
 
 A decision is due when the bottom level's plan is done or the world surprised it. Then, from the top
-down, every level whose plan is done, too old, or made for another target plans again. Levels above the
-lowest one that can head for the goal itself are skipped.
+down, every level whose plan is done, too old, or made for another target plans again. Levels above
+the lowest one that can head for the goal itself are skipped.
 """
 
 from dataclasses import dataclass, replace
@@ -18,13 +18,18 @@ from hplan.agent_state import (
     Scene,
     adopted,
     no_plans,
+    own_cause,
     remembering,
+    taught,
     with_plan,
 )
 from hplan.config import EvaluationConfig, LevelConfig
+from hplan.corrections import no_corrections
 from hplan.energy import EnergyName, arrival_energy, energy_left, step_cost
 from hplan.level import encode_stack
 from hplan.planner import Avoidance, evaluation_flops, is_within_reach, plan_level, shifted
+
+NUM_CORRECTIONS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +61,15 @@ class Agent:
             memory=torch.zeros(batch_size, max(1, self.settings.memory), width, device=device),
             num_remembered=zeros,
             num_plans=zeros,
+            last_latent=plans[0].latents[:, 0],
+            corrections=no_corrections(
+                batch_size,
+                NUM_CORRECTIONS,
+                width,
+                plans[0].actions.shape[-1],
+                self.settings.surprise * float(self.levels[0].move),
+                device,
+            ),
         )
 
     def _stack(self) -> list[tuple[nn.Module, LevelConfig]]:
@@ -81,6 +95,7 @@ class Agent:
         latents = encode_stack(self.levels, obs)
         bottom = state.plans[0]
         surprised = self._is_surprised(bottom, latents[0])
+        state = taught(state, (surprised & alive).nonzero().squeeze(1), latents[0])
         due = ((bottom.is_over | surprised) & alive).nonzero().squeeze(1)
         events: list[PlanEvent] = []
         if len(due):
@@ -92,7 +107,11 @@ class Agent:
         ].argmax(-1)
         plans = [replace(plan, age=plan.age + 1) for plan in state.plans]
         plans[0] = replace(plans[0], position=bottom.position + 1)
-        return actions, replace(state, plans=plans), events
+        return actions, replace(state, plans=plans, last_latent=latents[0]), events
+
+    def _energy_of(self, k: int, for_goal: bool) -> EnergyName:
+        """The energy that level `k` minimises, towards the goal or towards a subgoal."""
+        return self.energy if for_goal else self.configs[k].planner.pursuit
 
     def _is_surprised(self, bottom: LevelPlans, z: Tensor) -> Tensor:
         """(B,) bool: the latent reached is not the one that the running plan predicted."""
@@ -112,7 +131,13 @@ class Agent:
     ) -> tuple[AgentState, list[PlanEvent]]:
         """Plans for the environments `due` (R,), from the top level down."""
         state = remembering(state, due, latents[0])
-        scene = Scene(latents=latents, goals=goals, avoidance=self._avoidance(state, due))
+        scene = Scene(
+            latents=latents,
+            goals=goals,
+            avoidance=self._avoidance(state, due),
+            corrections=state.corrections.of(due),
+            surprised=surprised[due],
+        )
         choose_top = self._nearest_top if self.energy == "distance" else self._promising_top
         state, events, planned = choose_top(state, due, scene, generator)
         changed = planned
@@ -120,7 +145,7 @@ class Agent:
             before = state.plans[k].position[due]
             state = with_plan(state, k, self._advance(state.plans[k], k, due, latents[k]))
             moved = state.plans[k].position[due] != before
-            cause = self._cause(state, k, due, surprised, changed)
+            cause = self._cause(state, k, due, scene.surprised, changed)
             is_top = state.top[due] == k
             needed = (cause != Cause.NONE) & (state.top[due] >= k) & ~(is_top & planned)
             for for_goal in (True, False):
@@ -137,10 +162,11 @@ class Agent:
     def _nearest_top(
         self, state: AgentState, due: Tensor, scene: Scene, generator: torch.Generator
     ) -> tuple[AgentState, list[PlanEvent], Tensor]:
-        """The level that heads for the goal itself: from the top down, as long as it is within reach.
+        """The level that heads for the goal itself: from the top down, while it is within reach.
 
-        A level is asked only if the one above finds the goal near, for a distance learned over small
-        steps may be too small where it is large. Returns the state, and that nothing was planned.
+        A level is asked only if the one above finds the goal near, for a distance learned over
+        small steps may be too small where it is large. Returns the state, and that nothing was
+        planned.
         """
         top = torch.full_like(due, len(state.plans) - 1)
         for k in reversed(range(len(state.plans) - 1)):
@@ -156,8 +182,8 @@ class Agent:
         """The lowest level whose own search promises the goal takes it as its target.
 
         L2 says nothing about how far a goal is, so each level has to try. A plan that promised the
-        goal is carried out until it is over or its time is up. Returns the state, the plans made, and
-        for which environments (R,) they promise the goal.
+        goal is carried out until it is over or its time is up. Returns the state, the plans made,
+        and for which environments (R,) they promise the goal.
         """
         events, planned = [], torch.zeros_like(due, dtype=torch.bool)
         top = torch.full_like(due, len(state.plans) - 1)
@@ -170,7 +196,7 @@ class Agent:
             top = torch.where(open_ & running, k, top)
             open_ = open_ & ~running
             if tried.any():
-                cause = torch.full_like(due, Cause.DONE)[tried]
+                cause = own_cause(plan, due, late, scene.surprised & (k == 0))[tried]
                 event = self._search(state, k, due[tried], cause, scene.of(tried), True, generator)
                 met = event.result.left <= arrival_energy(level, 0.0, self.energy)
                 event = replace(event, identity=event.identity * met)
@@ -182,12 +208,13 @@ class Agent:
         return replace(state, top=state.top.index_copy(0, due, top)), events, planned
 
     def _advance(self, plan: LevelPlans, k: int, due: Tensor, z: Tensor) -> LevelPlans:
-        """Moves on past the subgoals of a plan that have been reached (of all levels but the bottom)."""
+        """Moves on past the subgoals of a plan that are reached (of all levels but the bottom)."""
         if k == 0:
             return plan
         config, level = self.configs[k].planner, self.levels[k]
-        left = energy_left(level, z[due], plan.subgoal[due], self.energy)
-        limit = arrival_energy(level, config.tolerance, self.energy)
+        name = self._energy_of(k - 1, False)
+        left = energy_left(level, z[due], plan.subgoal[due], name)
+        limit = arrival_energy(level, config.tolerance, name)
         reached = (left <= limit) & ~plan.is_over[due]
         return replace(plan, position=plan.position.index_add(0, due, reached.long()))
 
@@ -197,18 +224,13 @@ class Agent:
         """(R,) of `Cause`: why level `k` should plan again, in the environments `due`.
 
         Args:
+            surprised: (R,) bool.
             changed: (R,) bool, the level above has a new plan or moved on to its next subgoal.
         """
         plan, config, level = state.plans[k], self.configs[k].planner, self.levels[k]
         is_top = state.top[due] == k
-        cause = torch.zeros_like(due)
-        if k:
-            late = plan.age[due] >= config.clock * level.stride
-            cause[late] = Cause.CLOCK
-        else:
-            cause[:] = Cause.DONE
-            cause[surprised[due]] = Cause.SURPRISE
-        cause[plan.is_over[due]] = Cause.DONE
+        late = plan.age[due] >= config.clock * level.stride
+        cause = own_cause(plan, due, late & (k > 0), surprised & (k == 0))
         cause[(changed & ~is_top) | (plan.for_goal[due] != is_top)] = Cause.TARGET
         cause[plan.identity[due] == 0] = Cause.START
         return cause
@@ -243,6 +265,7 @@ class Agent:
         else:
             above = state.plans[k + 1]
             target_level, target, parent = k + 1, above.subgoal[rows], above.identity[rows]
+        name = self._energy_of(k, for_goal)
         plan = state.plans[k]
         result = plan_level(
             self.levels,
@@ -250,14 +273,15 @@ class Agent:
             scene.latents[k][rows],
             target,
             target_level=target_level,
-            energy_name=self.energy,
+            energy_name=name,
             config=self.configs[k].planner,
             generator=generator,
             warm_start=shifted(plan.actions[rows], plan.position[rows] - 1) if k else None,
             avoidance=None if k else scene.avoidance,
+            corrections=None if k else scene.corrections,
         )
         start = scene.latents[target_level][rows]
-        flops = evaluation_flops(self.levels, k, target_level, self.energy)
+        flops = evaluation_flops(self.levels, k, target_level, name)
         return PlanEvent(
             level=k,
             stride=self.levels[k].stride,
@@ -265,7 +289,7 @@ class Agent:
             identity=state.num_plans[rows] + 1,
             parent=parent,
             cause=cause,
-            before=energy_left(self.levels[target_level], start, target, self.energy),
+            before=energy_left(self.levels[target_level], start, target, name),
             result=result,
             flops=result.evaluations * flops,
         )

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from hplan.config import LevelConfig
+from hplan.corrections import Corrections
 from hplan.planner import Avoidance
 from hplan.search.result import SearchResult
 
@@ -64,6 +65,8 @@ class AgentState:
         top: (B,) the level whose target is the goal itself.
         memory: (B, M, D) bottom latents of the last decisions, newest first.
         num_remembered, num_plans: (B,) how many there were.
+        last_latent: (B, D) bottom latents at the env step before.
+        corrections: the transitions that surprised the agent.
     """
 
     plans: list[LevelPlans]
@@ -71,6 +74,8 @@ class AgentState:
     memory: Tensor
     num_remembered: Tensor
     num_plans: Tensor
+    last_latent: Tensor
+    corrections: Corrections
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,19 +110,27 @@ class Scene:
 
     Attributes:
         latents, goals: [(B, D_k)] of the observation and of the goal, at every level.
-        avoidance: of the R environments that decide.
+        avoidance, corrections: of the R environments that decide.
+        surprised: (R,) bool, which of these the world has surprised.
     """
 
     latents: list[Tensor]
     goals: list[Tensor]
     avoidance: Avoidance | None
+    corrections: Corrections
+    surprised: Tensor
 
     def of(self, chosen: Tensor) -> "Scene":
         """The scene for those of the deciding environments that `chosen` (R,) bool names."""
         kept = self.avoidance
         if kept is not None:
             kept = replace(kept, places=kept.places[chosen], valid=kept.valid[chosen])
-        return replace(self, avoidance=kept)
+        return replace(
+            self,
+            avoidance=kept,
+            corrections=self.corrections.of(chosen),
+            surprised=self.surprised[chosen],
+        )
 
 
 def adopted(state: AgentState, event: PlanEvent, for_goal: bool) -> AgentState:
@@ -136,6 +149,20 @@ def adopted(state: AgentState, event: PlanEvent, for_goal: bool) -> AgentState:
     )
     state = with_plan(state, event.level, plan)
     return replace(state, num_plans=state.num_plans.index_copy(0, rows, identity))
+
+
+def own_cause(plan: LevelPlans, due: Tensor, late: Tensor, surprised: Tensor) -> Tensor:
+    """(R,) of `Cause`: why a level should plan again where it is `due`, whatever its target.
+
+    Args:
+        due: (R,) environments; late, surprised: (R,) bool, of these.
+    """
+    cause = torch.zeros_like(due)
+    cause[late] = Cause.CLOCK
+    cause[plan.is_over[due]] = Cause.DONE
+    cause[surprised] = Cause.SURPRISE  # also where its last step led elsewhere
+    cause[plan.identity[due] == 0] = Cause.START
+    return cause
 
 
 def no_plans(level: nn.Module, config: LevelConfig, batch_size: int) -> LevelPlans:
@@ -167,3 +194,14 @@ def remembering(state: AgentState, due: Tensor, z: Tensor) -> AgentState:
     return replace(
         state, memory=memory, num_remembered=state.num_remembered.index_add(0, due, due * 0 + 1)
     )
+
+
+def taught(state: AgentState, rows: Tensor, z: Tensor) -> AgentState:
+    """`state` with the transitions to `z` (B, D) that surprised the environments `rows`."""
+    if not len(rows):
+        return state
+    bottom = state.plans[0]
+    last = (bottom.position - 2).clamp(0, bottom.actions.shape[1] - 1)
+    taken = bottom.actions[torch.arange(len(z), device=z.device), last]
+    known = state.corrections.with_surprise(rows, state.last_latent, taken, z)
+    return replace(state, corrections=known)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from hplan.command_line import config_from_dict
 from hplan.config import Config
 from hplan.dataset import ObservationSpec
-from hplan.run import write_atomically
+from hplan.files import write_atomically
 
 FORMAT_VERSION = 1
 FOLDER = "checkpoints"

@@ -1,8 +1,8 @@
 """What a user can set: frozen dataclasses, filled from YAML and the command line.
 
-`HierarchyConfig.level` is the one template of which every level is built. `overrides` gives a setting
-another value level by level, bottom first; the last value of a list holds for every level above it, so
-that one file serves any depth.
+`HierarchyConfig.level` is the one template of which every level is built. `overrides` gives a
+setting another value level by level, bottom first; the last value of a list holds for every level
+above it, so that one file serves any depth.
 """
 
 from dataclasses import dataclass, field, fields, is_dataclass, replace
@@ -101,10 +101,12 @@ class PlannerConfig:
     """Sequences the next iteration is drawn around."""
     num_iterations: int = 4
     """Rounds of sampling."""
-    clock: int = 2
+    clock: int = 1
     """A plan is made anew after this many steps of the level, at the latest."""
     reach: float = 12.0
     """Steps of this level within which it heads for the goal itself, without the levels above."""
+    pursuit: Literal["distance", "l2"] = "l2"
+    """Energy by which it pursues a subgoal set by the level above, in that level's latent."""
     tolerance: float = 1.0
     """Env steps from a subgoal at which it counts as reached."""
 
@@ -182,7 +184,7 @@ class EvaluationConfig:
     """Recent decisions whose places are not sought again; 0 turns the escape off."""
     avoid_penalty: float = 4.0
     """Env steps that a place just left costs."""
-    surprise: float = 0.5
+    surprise: float = 0.25
     """Squared error, in squared moves of one env step, at which a prediction has failed."""
 
 

@@ -29,8 +29,8 @@ def check_clips(store: EpisodeStore, levels: list[LevelConfig], clip_length: int
             )
         if clip_length < need:
             raise ValueError(
-                f"training.clip_length = {clip_length}; level {k} needs clips of at least {need} env "
-                f"steps ({level.loss.rollout_depth} steps of {stride}); raise it, or lower the "
+                f"training.clip_length = {clip_length}; level {k} needs clips of at least {need} "
+                f"env steps ({level.loss.rollout_depth} steps of {stride}); raise it, or lower the "
                 "level's ratio or rollout_depth"
             )
     if not np.any(store.lengths >= clip_length):
@@ -63,7 +63,7 @@ class ClipSampler:
         self.seed = seed
 
     def draw(self, update: int) -> ClipBatch:
-        """This process's share of the batch of one update; the same batch whatever the processes."""
+        """This process's share of the batch of one update; the batch is the same for any number."""
         random = np.random.default_rng((self.seed, update))
         episode = random.choice(self.long_enough, self.batch_size)
         start = random.integers(0, self.lengths[episode] - self.clip_length + 1)
@@ -76,9 +76,7 @@ class ClipSampler:
         rows = episode[share, None]
         seen = torch.from_numpy(self.index[rows, times]).long()
         goals = torch.from_numpy(self.index[other, moment]).long()
-        distinct, position = torch.unique(
-            torch.cat([seen.flatten(), goals]), return_inverse=True
-        )
+        distinct, position = torch.unique(torch.cat([seen.flatten(), goals]), return_inverse=True)
         return ClipBatch(
             frames=self.frames[distinct],
             index=position[: seen.numel()].view_as(seen),

@@ -93,13 +93,17 @@ def validate(
 
 
 def _energy_metrics(levels: nn.ModuleList, pairs: ValidationPairs) -> dict[str, Tensor]:
-    """Rank correlation of each level's energies with the true distance, and the distance's error."""
+    """Rank correlation of each level's energies with the true distance, and its distance error."""
     metrics = {}
-    starts, goals = encode_stack(levels, pairs.starts), encode_stack(levels, pairs.goals)
+    device = levels[0].move.device
+    starts, goals = (encode_stack(levels, x.to(device)) for x in (pairs.starts, pairs.goals))
+    known = pairs.steps.to(device)
     for k, level in enumerate(levels):
         l2 = (starts[k] - goals[k]).square().mean(-1)
         steps = level.steps_left(starts[k], goals[k])
-        metrics[f"level{k}/l2_rank_correlation"] = rank_correlation(l2, pairs.steps)
-        metrics[f"level{k}/distance_rank_correlation"] = rank_correlation(steps, pairs.steps)
-        metrics[f"level{k}/distance_error"] = (steps.clamp(min=0.1) / pairs.steps.clamp(min=1)).log().abs().mean()
+        metrics[f"level{k}/l2_rank_correlation"] = rank_correlation(l2, known)
+        metrics[f"level{k}/distance_rank_correlation"] = rank_correlation(steps, known)
+        metrics[f"level{k}/distance_error"] = (
+            (steps.clamp(min=0.1) / known.clamp(min=1)).log().abs().mean()
+        )
     return metrics

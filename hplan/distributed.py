@@ -1,14 +1,14 @@
 """Statistics over all processes, with gradients that match a single process.
 
 Under data parallelism each rank computes the same loss from global statistics, and the gradients of
-all ranks are averaged afterwards. The backward pass of an all-reduce sums the ranks' gradients, which
-makes that average equal to the gradient of one process that holds the whole batch.
+all ranks are averaged afterwards. The backward pass of an all-reduce sums the ranks' gradients,
+which makes that average equal to the gradient of one process that holds the whole batch.
 """
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional as dist_functional
 from torch import Tensor
+from torch.autograd.function import FunctionCtx
 
 
 def world_size() -> int:
@@ -21,9 +21,25 @@ def rank() -> int:
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
 
+class _SumOverProcesses(torch.autograd.Function):
+    """The sum over processes of a tensor, and in the backward pass of its gradient."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
+        total = x.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> Tensor:
+        total = gradient.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+
 def global_sum(x: Tensor) -> Tensor:
     """Sum of `x` (any shape) over all processes, differentiable."""
-    return dist_functional.all_reduce(x) if world_size() > 1 else x
+    return _SumOverProcesses.apply(x) if world_size() > 1 else x
 
 
 def global_mean(x: Tensor) -> Tensor:

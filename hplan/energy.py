@@ -1,9 +1,9 @@
 """Energies: how far a latent is from its target. Lower is better; they compose as functions.
 
 An energy takes latents (B, N, D) of the level that searches and returns (B, N). With the learned
-temporal distance it is in env steps, so that plans of all levels are scored in one unit: steps spent
-plus steps left. With L2 it is the mean squared difference in the latent, and a step costs next to
-nothing (`L2_STEP_COST`), enough to prefer the shorter of two plans that arrive.
+temporal distance it is in env steps, so that plans of all levels are scored in one unit: steps
+spent plus steps left. With L2 it is the mean squared difference in the latent, and a step costs
+next to nothing (`L2_STEP_COST`), enough to prefer the shorter of two plans that arrive.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ Energy = Callable[[Tensor], Tensor]
 EnergyName = Literal["distance", "l2"]
 
 L2_STEP_COST = 1e-3
-L2_REACHED = 0.5
+L2_REACHED = 0.3
 
 
 def energy_left(level: Level, z: Tensor, target: Tensor, name: EnergyName) -> Tensor:
@@ -37,8 +37,8 @@ def arrival_energy(level: Level, tolerance: float, name: EnergyName) -> float:
     """Energy up to which a latent of `level` counts as being at its target.
 
     Args:
-        tolerance: env steps, for the learned distance. L2 takes half the mean squared change over
-            one step of the level.
+        tolerance: env steps, for the learned distance. L2 takes a share, `L2_REACHED`, of the mean
+            squared change over one step of the level.
     """
     return tolerance if name == "distance" else L2_REACHED * float(level.move)
 

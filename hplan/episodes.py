@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from hplan.level import encode_stack
 from hplan.subgoal_tree import PlanRecord
 
 
+@runtime_checkable
 class Worlds(Protocol):
     """B environments stepped together; whatever a task's `batch(starts)` returns."""
 
@@ -30,6 +31,7 @@ class Worlds(Protocol):
         """(B, ...) what the task's rule of success looks at."""
 
 
+@runtime_checkable
 class Task(Protocol):
     """What an evaluation asks of a task."""
 

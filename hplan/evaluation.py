@@ -99,7 +99,7 @@ def _trials(
     methods: list[str],
     keep_plans: int,
 ) -> Iterator[Trial]:
-    """Runs one method after the other; the hierarchy first, since flat planning matches its work."""
+    """Runs one method after the other; the hierarchy first: flat planning matches its work."""
     configs, settings = level_configs(config.hierarchy), config.evaluation
     names: dict[str, EnergyName] = {"flat": "l2", "flat_distance": "distance"}
 
@@ -136,7 +136,7 @@ def _trials(
 
 
 def at_least_work(agent: Agent, work: float, run: Callable[[Agent], Episodes]) -> Episodes:
-    """Runs a flat agent with the shortest horizon at which it does `work` evaluations per env step."""
+    """Runs a flat agent with the shortest horizon that spends `work` evaluations per env step."""
     while True:
         episodes = run(agent)
         planner = agent.configs[0].planner

@@ -16,12 +16,12 @@ class LevelSpec:
         obs_shape: shape of an observation.
         num_values: vocabulary sizes of a symbolic observation's channels.
         ratio, stride: as in `Level`.
-        below_dim: width of what the encoder reads (the latent below; at the bottom a flat observation).
+        below_dim: width of what the encoder reads: the latent below, or a flat observation.
         below_action_dim: width of the actions below (0 at the bottom).
         latent_dim, action_dim: widths D and A of this level.
         hidden_dim, num_hidden: of its networks.
-        sample_obs: (M, *obs_shape) observations of the data, from which an encoder may take the scale
-            of its inputs; None where weights are loaded afterwards.
+        sample_obs: (M, *obs_shape) observations of the data, from which an encoder may take the
+            scale of its inputs; None where weights are loaded afterwards.
     """
 
     obs_shape: tuple[int, ...]
@@ -41,7 +41,7 @@ class Level(nn.Module):
     """A joint-embedding predictive world model at one time scale.
 
     Parts (see `design`: encoder, action encoder, action prior, predictor, distance) are built by
-    `levels.build_levels`; nothing here knows their architecture, nor which level of the stack it is.
+    `levels.build_levels`; nothing here knows their architecture, nor its place in the stack.
 
     Attributes:
         ratio: steps of the level below (at the bottom: env steps) in one step of this level.
@@ -89,8 +89,8 @@ class Level(nn.Module):
         """The latent (..., D) one step of this level after `z` under `action` (..., A)."""
         return self.predictor(z, action)
 
-    def steps_left(self, z: Float[Tensor, "*B D"], goal: Float[Tensor, "*B D"]) -> Tensor:
-        """Learned temporal distance (...,) from `z` to `goal`, in env steps."""
+    def steps_left(self, z: Float[Tensor, "*#B D"], goal: Float[Tensor, "*#B D"]) -> Tensor:
+        """Learned temporal distance (...,) from `z` to `goal`, in env steps; they may broadcast."""
         return self.distance.steps(z, goal) * self.stride
 
 
@@ -106,7 +106,7 @@ def encode_stack(levels: nn.ModuleList, obs: Tensor) -> list[Tensor]:
 def rollout(
     level: Level, z: Float[Tensor, "*B D"], actions: Float[Tensor, "*B H A"]
 ) -> Float[Tensor, "*B H+1 D"]:
-    """Predicted latents under `actions`, one step of the level each; index 0 is the start latent."""
+    """Predicted latents under `actions`, one step of the level each; index 0 is the start."""
     latents = [z]
     for h in range(actions.shape[-2]):
         latents.append(level.predict(latents[-1], actions[..., h, :]))

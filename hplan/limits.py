@@ -20,7 +20,11 @@ LEAST = {
     "training.validate_every": 1,
     "training.validation_pairs": 2,
     "training.collapse_std": 0,
+    "task.layout_seed": 0,
     "evaluation.episodes_per_bin": 0,
+    "evaluation.brief_episodes_per_bin": 1,
+    "evaluation.suite_seed": 0,
+    "evaluation.num_trees": 0,
     "evaluation.budget_factor": 1,
     "evaluation.budget_extra": 0,
     "evaluation.memory": 0,
@@ -38,8 +42,8 @@ LEVEL_LEAST = {
     "loss.num_starts": 1,
     "loss.distance_starts": 1,
     "planner.horizon": 1,
-    "planner.num_candidates": 1,
-    "planner.num_elites": 1,
+    "planner.num_candidates": 2,
+    "planner.num_elites": 2,  # one has no spread
     "planner.num_iterations": 1,
     "planner.clock": 1,
     "planner.reach": 0,
@@ -47,6 +51,8 @@ LEVEL_LEAST = {
     **{f"loss.{f.name}": 0 for f in fields(LevelConfig().loss) if f.name.endswith("_weight")},
 }
 BETWEEN_ZERO_AND_ONE = ("loss.distance_discount", "loss.distance_expectile")
+SEARCHES_OF_ACTIONS = ("tree", "categorical_cem")
+SEARCHES_OF_MACRO_ACTIONS = ("cem",)
 ACCELERATORS = ("auto", "cpu", "gpu")
 
 
@@ -97,4 +103,17 @@ def _check_level(level: LevelConfig, k: int) -> None:
         raise ValueError(
             f"planner.num_elites = {level.planner.num_elites} of {where}; allowed is at most "
             f"planner.num_candidates = {level.planner.num_candidates}"
+        )
+    if k == 0 and level.model.ratio != 1:
+        raise ValueError(
+            f"model.ratio = {level.model.ratio} of {where}; allowed at the bottom is 1, for its "
+            "step is one env step"
+        )
+    allowed, others = SEARCHES_OF_ACTIONS, SEARCHES_OF_MACRO_ACTIONS
+    if k:
+        allowed, others = others, allowed
+    if level.planner.search in others:
+        raise ValueError(
+            f"planner.search = {level.planner.search!r} of {where}; allowed there: "
+            f"{', '.join(allowed)}, or module.function of your own"
         )

@@ -1,4 +1,4 @@
-"""Finds what a user named: a short name that the framework knows, or an import path of their own."""
+"""Finds what a user named: a short name that the framework knows, or their own import path."""
 
 import importlib
 from collections.abc import Mapping

@@ -103,7 +103,7 @@ def _encode_macro_actions(level: Level, below: EncodedClips, *, cut: bool) -> tu
 def rollout_errors(
     level: Level, clips: EncodedClips, depth: int, num_starts: int, generator: torch.Generator
 ) -> Float[Tensor, " H"]:
-    """Mean squared error (H,) by depth of rollouts from random starts; teacher-forced at depth 1."""
+    """Mean squared error (H,) by depth of rollouts from random starts; depth 1 is one step."""
     batch_size, length = clips.z.shape[:2]
     last = length - level.stride * depth
     starts = (batch_rand((batch_size, num_starts), generator) * last).long().to(clips.z.device)
@@ -142,12 +142,12 @@ def distance_loss(
     """Expectile temporal differences () of the level's distance, over one step of the level.
 
     From S states of each clip to all goals of other walks, and to one goal of the same walk. A goal
-    reached n env steps later costs n / stride steps of the level when n <= stride, else one step and
-    what the target network says from where that step led. Costs are discounted, 1 - discount^steps,
-    so that far goals do not drown near ones. The latents take no gradient.
+    reached n env steps later costs n / stride steps of the level when n <= stride, else one step
+    and what the target network says from where that step led. Costs are discounted,
+    1 - discount^steps, so that far goals do not drown near ones. The latents take no gradient.
 
     Source: expectile regression of a cost-to-go as in IQL (arXiv 2110.06169, section 4.1); a low
-    expectile takes the better of the data's ways. The cross entropy has the squared error's minimum.
+    expectile takes the better of the data's ways. Cross entropy has the squared error's minimum.
 
     Args:
         target: a slowly following copy of `level.distance`.

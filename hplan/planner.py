@@ -1,4 +1,4 @@
-"""One level's plan: towards the goal itself, or towards the subgoal that the level above has set."""
+"""One level's plan: towards the goal itself, or towards the subgoal that the level above set."""
 
 import math
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from hplan.config import PlannerConfig
+from hplan.corrections import CorrectedLevel, Corrections
 from hplan.energy import (
     Energy,
     EnergyName,
@@ -52,17 +53,19 @@ def plan_level(
     generator: torch.Generator,
     warm_start: Tensor | None = None,
     avoidance: Avoidance | None = None,
+    corrections: Corrections | None = None,
 ) -> SearchResult:
     """The best plan of level `k` found by its own search.
 
     Args:
         z: (B, D_k) latents to plan from.
-        target: (B, D_j) latents to reach, in the space of level j = `target_level` >= k; the level's
-            predictions are encoded up to it, and the energy is measured there.
+        target: (B, D_j) latents to reach, in the space of level j = `target_level` >= k; the
+            level's predictions are encoded up to it, and the energy is measured there.
         energy_name: "distance" or "l2".
         config: search, horizon and effort of level `k`.
         warm_start: (B, H, A), or None.
         avoidance: places not to end at.
+        corrections: transitions that are known better than the level predicts them.
     """
     search = find_search(config.search)
     # With L2 a plan may end anywhere: far from the goal the energy does not fall step by step.
@@ -81,9 +84,12 @@ def plan_level(
                 avoidance.radius,
                 avoidance.penalty,
             )
+        model = levels[k]
+        if corrections is not None:
+            model = CorrectedLevel(model, corrections.of(part))
         results.append(
             search(
-                levels[k],
+                model,
                 z[part],
                 energy,
                 cost=step_cost(levels[k], energy_name),
@@ -123,5 +129,5 @@ def shifted(actions: Tensor, steps: Tensor) -> Tensor:
 
 
 def is_within_reach(level: Level, z: Tensor, goal: Tensor, config: PlannerConfig) -> Tensor:
-    """(B,) bool: `goal` is so near that `level` heads for it without the levels above; both (B, D)."""
+    """(B,) bool: `goal` (B, D) is so near `z` (B, D) that `level` needs no level above."""
     return level.steps_left(z, goal) <= config.reach * level.stride

@@ -25,9 +25,7 @@ class VICReg:
         self.variance = variance
         self.covariance = covariance
 
-    def __call__(
-        self, z: Float[Tensor, "M D"], generator: torch.Generator
-    ) -> dict[str, Tensor]:
+    def __call__(self, z: Float[Tensor, "M D"], generator: torch.Generator) -> dict[str, Tensor]:
         """Terms `variance_loss` and `covariance_loss`, each ()."""
         centred = z - global_mean(z)
         covariance = global_mean_outer(centred)
@@ -60,9 +58,7 @@ class SIGReg:
         self.num_projections = int(num_projections)
         self.num_knots = int(num_knots)
 
-    def __call__(
-        self, z: Float[Tensor, "M D"], generator: torch.Generator
-    ) -> dict[str, Tensor]:
+    def __call__(self, z: Float[Tensor, "M D"], generator: torch.Generator) -> dict[str, Tensor]:
         """Term `sigreg_loss` ()."""
         directions = torch.randn(
             z.shape[1], self.num_projections, generator=generator, device=generator.device
@@ -94,4 +90,6 @@ def build_regulariser(name: str, options: dict[str, float]) -> Callable[..., dic
     try:
         return kind(**options)
     except TypeError as error:
-        raise ValueError(f"hierarchy.level.loss.regulariser_options = {options}: {error}") from error
+        raise ValueError(
+            f"hierarchy.level.loss.regulariser_options = {options}: {error}"
+        ) from error

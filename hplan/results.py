@@ -1,11 +1,9 @@
 """What an evaluation measured: from outcomes of episodes to rows, result files and a table."""
 
 import csv
-import errno
 import io
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,6 +12,8 @@ from typing import Any, Literal, SupportsFloat
 
 import numpy as np
 from rich.table import Table
+
+from hplan.files import write_atomically
 
 TIMING_KEYS = ("plan_ms_per_step",)
 ROW_KEYS = (
@@ -240,28 +240,3 @@ def plain_data(value: Any, digits: int = 6) -> Any:
     if isinstance(value, list | tuple | np.ndarray):
         return [plain_data(item, digits) for item in value]
     return value
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all; its folder is made if it is missing.
-
-    Raises:
-        ValueError: the disk is full.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        needed = len(text) // 1024 + 1
-        raise ValueError(
-            f"the disk is full, {path} was not written; free {needed} KiB at least"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -18,6 +18,7 @@ from hplan.command_line import (
     settings_of,
 )
 from hplan.config import Config
+from hplan.files import write_atomically
 
 RUNS = Path("runs")
 CONFIG_FILE = "config.yaml"
@@ -139,19 +140,6 @@ def locked(folder: Path) -> Iterator[None]:
                 f"run folder {folder} is in use by another process; wait or give another"
             ) from error
         yield
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes a file that is there whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def is_main_process() -> bool:

@@ -13,7 +13,8 @@ from typing import Any, Literal, get_args
 
 import networkx as nx
 
-from hplan.results import plain_data, write_atomically
+from hplan.files import write_atomically
+from hplan.results import plain_data
 
 VERSION = 1
 ROOT = 0

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from hplan.checkpoint import resume_file, save_checkpoint
 from hplan.command_line import settings_of
-from hplan.config import Config, level_configs
+from hplan.config import Config
 from hplan.data import ClipSampler, ClipStream
 from hplan.dataset import ObservationSpec
 from hplan.distributed import world_size
@@ -256,13 +256,8 @@ def _accelerator(config: Config) -> str:
 
 
 def _strategy(config: Config) -> str:
-    """Parts that a loss leaves out have no gradient, which plain DDP takes for an error."""
-    if config.devices * config.nodes == 1:
-        return "auto"
-    complete = not config.training.distance_updates and all(
-        level.loss.distance_weight for level in level_configs(config.hierarchy)
-    )
-    return "ddp" if complete else "ddp_find_unused_parameters_true"
+    """Neither the world models' losses nor the distances' give every part a gradient."""
+    return "auto" if config.devices * config.nodes == 1 else "ddp_find_unused_parameters_true"
 
 
 def _log_settings(trainer: pl.Trainer, config: Config) -> None:

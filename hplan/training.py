@@ -30,7 +30,9 @@ class StackTraining(pl.LightningModule):
         pairs: state pairs with true distances, for validation; None where no oracle knows them.
     """
 
-    def __init__(self, levels: nn.ModuleList, config: Config, pairs: ValidationPairs | None) -> None:
+    def __init__(
+        self, levels: nn.ModuleList, config: Config, pairs: ValidationPairs | None
+    ) -> None:
         super().__init__()
         self.levels = levels
         self.targets = nn.ModuleList(copy.deepcopy(level.distance) for level in levels)
@@ -57,8 +59,9 @@ class StackTraining(pl.LightningModule):
         if not torch.isfinite(loss):
             bad = ", ".join(name for name, term in terms.items() if not torch.isfinite(term))
             raise NonFiniteLoss(
-                f"the loss is not finite at update {self.global_step} ({bad}); no weight was changed "
-                "by it; lower training.learning_rate, then go on from the last checkpoint (RESUME=1)"
+                f"the loss is not finite at update {self.global_step} ({bad}); no weight was "
+                "changed by it; lower training.learning_rate, then go on from the last checkpoint "
+                "(RESUME=1)"
             )
         if self.global_step % 20 == 0:
             self.log_dict({name: term.detach() for name, term in terms.items()})
@@ -106,7 +109,7 @@ class StackTraining(pl.LightningModule):
 
 
 def learning_rate_factor(update: int, warmup: int, total: int, num_last: int) -> float:
-    """Linear warm-up, then half a cosine to zero: once for the stack, once for `num_last` updates."""
+    """Linear warm-up, then half a cosine to zero: for the stack, then for `num_last` updates."""
     total -= num_last
     if update >= total and num_last:
         update, total = update - total, num_last
@@ -129,7 +132,8 @@ def collapse_alarms(metrics: dict[str, Tensor], least_std: float) -> list[str]:
             rank_left = float(metrics[f"{level}/effective_rank"])
             alarms.append(
                 f"collapse: the latents of {level} have a standard deviation of {float(value):.3f} "
-                f"(alarm below {least_std}) and an effective rank of {rank_left:.1f}; its predictions "
-                "say nothing any more. Raise its regulariser_weight or lower its prediction_weight."
+                f"(alarm below {least_std}) and an effective rank of {rank_left:.1f}; its "
+                "predictions say nothing any more. Raise its regulariser_weight or lower its "
+                "prediction_weight."
             )
     return alarms

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from hplan.config import LevelConfig, strides
+from hplan.config import LevelConfig, ModelConfig, strides
 from hplan.dataset import ObservationSpec
 from hplan.level import Level, LevelSpec
 from hplan.names import find_class
@@ -20,6 +20,8 @@ PARTS: dict[str, dict[str, Callable[[LevelSpec], nn.Module]]] = {
     "predictor": {"residual_mlp": ResidualMLP},
     "distance": {"embedding": EmbeddingDistance},
 }
+AT_BOTTOM = {"encoder": ("axial",), "action_encoder": ("one_hot",)}  # they read the world
+ABOVE_BOTTOM = {"encoder": ("mlp", "identity"), "action_encoder": ("gaussian",)}
 
 
 def find_part(kind: str, name: str) -> Callable[[LevelSpec], nn.Module]:
@@ -38,12 +40,13 @@ def build_levels(
         sample_obs: (M, *spec.shape) observations of the data; None where weights are loaded next.
 
     Raises:
-        ValueError: an unknown part.
+        ValueError: an unknown part, or one that cannot serve at its place in the stack.
     """
     levels: list[Level] = []
     below_dim, below_action_dim = _flat_size(spec), 0
     for config, stride in zip(configs, strides(configs), strict=True):
         model, bottom = config.model, not levels
+        _check_place(model, len(levels))
         part_spec = LevelSpec(
             obs_shape=spec.shape,
             num_values=spec.num_values,
@@ -74,6 +77,18 @@ def build_levels(
         levels.append(level)
         below_dim, below_action_dim = part_spec.latent_dim, part_spec.action_dim
     return nn.ModuleList(levels)
+
+
+def _check_place(model: ModelConfig, k: int) -> None:
+    """Refuses parts of ours that cannot be part of level `k`."""
+    for kind, allowed in (ABOVE_BOTTOM if k else AT_BOTTOM).items():
+        name = getattr(model, kind)
+        if name in PARTS[kind] and name not in allowed:
+            raise ValueError(
+                f"hierarchy.level.model.{kind} = {name!r} of level {k} (hierarchy.level, or "
+                f"hierarchy.overrides); allowed {'above the bottom' if k else 'at the bottom'}: "
+                f"{', '.join(allowed)}, or module.Class of your own"
+            )
 
 
 def _flat_size(spec: ObservationSpec) -> int:

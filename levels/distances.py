@@ -12,9 +12,9 @@ SCALE = 0.2  # the distances of an untrained network are a few steps
 class EmbeddingDistance(nn.Module):
     """Squared Euclidean distance of two embeddings, one of where one is, one of where one goes.
 
-    Path lengths in trees and in grids embed without distortion as *squared* Euclidean distances, and
-    all pairs of many latents and goals cost one matrix product. Two embeddings, since the way there
-    and the way back may differ.
+    Path lengths in trees and in grids embed without distortion as *squared* Euclidean distances,
+    and all pairs of many latents and goals cost one matrix product. Two embeddings, since the way
+    there and the way back may differ.
     """
 
     def __init__(self, spec: LevelSpec) -> None:

@@ -11,10 +11,11 @@ from levels.layers import mlp
 class AxialEncoder(nn.Module):
     """Encodes a symbolic grid by what stands in each row and in each column.
 
-    Every channel of every cell is one-hot coded and summed over rows and over columns; the two short
-    sequences go through an MLP. Position is then a linear function of the features, which a strided
-    convolution has to learn from scratch; and the sums take no gradient, so they cost little. The counts
-    are standardised by their mean and spread in the data: what never changes would drown what does.
+    Every channel of every cell is one-hot coded and summed over rows and over columns; the two
+    short sequences go through an MLP. Position is then a linear function of the features, which a
+    strided convolution has to learn from scratch; and the sums take no gradient, so they cost
+    little. The counts are standardised by their mean and spread in the data: what never changes
+    would drown what does.
 
     Needs a grid of shape (width, height, channels) and the size of each channel's vocabulary.
     """
@@ -33,7 +34,7 @@ class AxialEncoder(nn.Module):
             self.scale.copy_(1.0 / counts.std(0).clamp(min=0.05))
 
     def features(self, obs: Tensor) -> Tensor:
-        """Counts of every value by row and by column (B, F) of grids (B, width, height, channels)."""
+        """Counts by value, row and column (B, F) of grids (B, width, height, channels)."""
         pooled = []
         for channel, size in enumerate(self.num_values):
             values = obs[..., channel].long()

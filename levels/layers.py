@@ -4,7 +4,7 @@ from torch import nn
 
 
 def mlp(in_dim: int, out_dim: int, hidden_dim: int, num_hidden: int) -> nn.Sequential:
-    """Linear, layer norm and SiLU `num_hidden` times, then a linear layer: (..., in) -> (..., out)."""
+    """Linear, norm and SiLU `num_hidden` times, then a linear layer: (..., in) -> (..., out)."""
     layers: list[nn.Module] = []
     for _ in range(num_hidden):
         layers += [nn.Linear(in_dim, hidden_dim), nn.LayerNorm(hidden_dim), nn.SiLU()]

@@ -11,8 +11,8 @@ class GaussianMacroActions(nn.Module):
     """q(m | chunk, z): a macro-action from the actions below *and the latent they start from*.
 
     Without the start an abstract latent, which has dropped fine detail, cannot know what "turn,
-    forward, forward" leads to. Stochastic macro-actions follow Dual-WM (arXiv 2609.37644); conditioning
-    on the start and the learned prior are ours.
+    forward, forward" leads to. Stochastic macro-actions follow Dual-WM (arXiv 2609.37644);
+    conditioning on the start and the learned prior are ours.
     """
 
     def __init__(self, spec: LevelSpec) -> None:
@@ -21,7 +21,7 @@ class GaussianMacroActions(nn.Module):
         self.mlp = mlp(in_dim, 2 * spec.action_dim, spec.hidden_dim, 1)
 
     def forward(self, chunk: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and std (..., A) for chunks (..., ratio, A below) started in latents (..., D below)."""
+        """Mean and std (..., A) of chunks (..., ratio, A below) begun in latents (..., D below)."""
         mean, log_std = self.mlp(torch.cat([chunk.flatten(-2), start], dim=-1)).chunk(2, dim=-1)
         return mean, log_std.clamp(-5.0, 2.0).exp()
 

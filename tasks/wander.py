@@ -19,7 +19,7 @@ class Wanderer:
     """
 
     forward_probability: float = 0.7
-    bump_probability: float = 0.1
+    bump_probability: float = 0.4
     turn_persistence: float = 0.8
 
     def __post_init__(self) -> None:

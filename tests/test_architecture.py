@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from jaxtyping import TypeCheckError
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = [
@@ -94,3 +96,11 @@ def test_a_level_number_in_a_name_would_be_found(name: str) -> None:
 @pytest.mark.parametrize("name", ["level", "levels", "highest", "below", "slow", "num_levels"])
 def test_other_names_are_left_alone(name: str) -> None:
     assert not LEVEL_NUMBER_IN_NAME.search(name)
+
+
+def test_a_wrong_shape_is_found_by_the_test_run() -> None:
+    from hplan.diagnostics import latent_std
+
+    assert latent_std(torch.randn(5, 3)).shape == ()
+    with pytest.raises(TypeCheckError, match="latent_std"):
+        latent_std(torch.randn(5))

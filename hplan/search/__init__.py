@@ -15,5 +15,5 @@ SEARCHES: dict[str, Callable[..., SearchResult]] = {
 
 
 def find_search(name: str) -> Callable[..., SearchResult]:
-    """The search called `name`, or the function at the import path `name`; ValueError for neither."""
+    """The search called `name`, or the function at that import path; ValueError for neither."""
     return find_class(name, SEARCHES, "hierarchy.level.planner.search")

@@ -1,4 +1,4 @@
-"""Cross-entropy searches: over macro-actions in the noise of their prior, and over discrete actions."""
+"""Cross-entropy searches: over macro-actions in their prior's noise, and over discrete actions."""
 
 import torch
 from torch import Tensor
@@ -6,8 +6,7 @@ from torch.nn import functional as F
 
 from hplan.config import PlannerConfig
 from hplan.energy import Energy
-from hplan.level import Level
-from hplan.search.result import SearchResult, end_scores, repeat_after
+from hplan.search.result import Model, SearchResult, end_scores, repeat_after
 
 NOISE_BOUND = 2.5  # in std of the prior: candidates stay such as the data contains from there
 LEAST_STD = 0.1
@@ -15,7 +14,7 @@ LEAST_PROBABILITY = 0.02
 
 
 def cem(
-    level: Level,
+    level: Model,
     z: Tensor,
     energy: Energy,
     *,
@@ -51,7 +50,7 @@ def cem(
 
 
 def categorical_cem(
-    level: Level,
+    level: Model,
     z: Tensor,
     energy: Energy,
     *,
@@ -91,7 +90,7 @@ def _noise(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return torch.randn(shape, generator=generator, device=generator.device)
 
 
-def _prior_rollout(level: Level, z: Tensor, noise: Tensor) -> Tensor:
+def _prior_rollout(level: Model, z: Tensor, noise: Tensor) -> Tensor:
     """Latents (B, N, H + 1, D) under the prior's macro-actions for `noise` (B, N, H, A)."""
     latents = [z.unsqueeze(1).expand(-1, noise.shape[1], -1)]
     for h in range(noise.shape[2]):
@@ -100,7 +99,7 @@ def _prior_rollout(level: Level, z: Tensor, noise: Tensor) -> Tensor:
     return torch.stack(latents, dim=2)
 
 
-def _rollout(level: Level, z: Tensor, actions: Tensor) -> Tensor:
+def _rollout(level: Model, z: Tensor, actions: Tensor) -> Tensor:
     """Latents (B, N, H + 1, D) under `actions` (B, N, H, A)."""
     latents = [z.unsqueeze(1).expand(-1, actions.shape[1], -1)]
     for h in range(actions.shape[2]):

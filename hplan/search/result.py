@@ -3,21 +3,34 @@
 A search is a function
 `(level, z, energy, *, cost, arrival, config, warm_start, generator) -> SearchResult`:
 
-* `level`: whose predictor it rolls out; `z` (B, D): where from;
+* `level`: a `Model`, which it rolls out; `z` (B, D): where from;
 * `energy`: latents (B, N, D) -> (B, N); `cost`: of one step, in the energy's unit;
 * `config`: the level's `PlannerConfig`; `warm_start` (B, H, A) or None; `generator`: its noise.
 
 * `arrival`: the energy up to which a plan may end before its horizon.
 
-The score of a plan is the least over the steps h at which it may end of `cost * h + energy(latent h)`;
-the plan is to be carried out up to that step. A plan that does not arrive goes on to its horizon: an
-energy that falls too slowly along the way would else make standing still look best.
+The score of a plan is the least of `cost * h + energy(latent h)` over the steps h at which it may
+end; the plan is to be carried out up to that step. A plan that does not arrive goes on to its
+horizon: an energy that falls too slowly along the way would else make standing still look best.
 """
 
 from dataclasses import dataclass, fields
+from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+
+@runtime_checkable
+class Model(Protocol):
+    """What a search knows of a level, or of one whose predictions are mended."""
+
+    num_actions: int
+    action_prior: nn.Module | None
+
+    def predict(self, z: Tensor, action: Tensor) -> Tensor:
+        """As `Level.predict`."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +43,7 @@ class SearchResult:
         num_steps: (B,) steps of the level after which the plan is done, 1 to H.
         score: (B,) cost of those steps plus `left`.
         left: (B,) energy at the end.
-        support: (B,) largest distance of an action from the prior's mean, in its std; 0 if discrete.
+        support: (B,) largest distance of an action from the prior's mean, in std; 0 if discrete.
         evaluations: predictor rows for each start.
     """
 

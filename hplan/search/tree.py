@@ -6,12 +6,11 @@ from torch.nn import functional as F
 
 from hplan.config import PlannerConfig
 from hplan.energy import Energy
-from hplan.level import Level
-from hplan.search.result import SearchResult, end_scores, repeat_after
+from hplan.search.result import Model, SearchResult, end_scores, repeat_after
 
 
 def tree(
-    level: Level,
+    level: Model,
     z: Tensor,
     energy: Energy,
     *,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hplan import checkpoint, run
+from hplan import checkpoint, files
 from hplan.__main__ import main
 from hplan.command_line import as_yaml, read_arguments, read_config
 from hplan.config import Config
@@ -96,11 +96,11 @@ def test_what_is_typed_wins_wherever_it_stands(text: str) -> None:
 
 def test_files_are_laid_over_each_other_key_by_key(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    file.write_text("hierarchy: {overrides: {model.latent_dim: [3], planner.search: null}}")
+    file.write_text("hierarchy: {overrides: {model.latent_dim: [3], loss.inverse_weight: null}}")
     overrides = config_of(f"--config tiny --config {file}").hierarchy.overrides
     assert overrides["model.latent_dim"] == [3]
     assert overrides["model.ratio"] == [1, 3, 2, 2]
-    assert "planner.search" not in overrides
+    assert "loss.inverse_weight" not in overrides
 
 
 def test_one_override_can_be_typed() -> None:
@@ -131,6 +131,12 @@ def test_one_override_can_be_typed() -> None:
         ("--hierarchy.level.model.predictor crystal", "residual_mlp"),
         ("--hierarchy.level.model.predictor no.Such", "cannot be imported"),
         ("--hierarchy.level.loss.regulariser prayer", "vicreg"),
+        ("--hierarchy.overrides.model.action_encoder [gaussian]", "allowed at the bottom: one_hot"),
+        ("--hierarchy.overrides.model.encoder [axial]", "above the bottom: mlp, identity"),
+        ("--hierarchy.overrides.model.ratio [2,3]", "model.ratio = 2 of level 0"),
+        ("--hierarchy.overrides.planner.search [cem]", "planner.search = 'cem' of level 0"),
+        ("--hierarchy.overrides.planner.search [tree]", "planner.search = 'tree' of level 1"),
+        ("--evaluation.num_trees -1", "evaluation.num_trees = -1; allowed is 0 or more"),
         ("--training.clip_length 10", "needs clips of"),
         ("--data.episode_length 5", "collect longer episodes"),
     ],
@@ -264,7 +270,7 @@ def test_a_disk_full_between_checkpoints_loses_nothing(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        run.write_atomically(Path("runs/a/checkpoints/last.json"), b"{}")
+        files.write_atomically(Path("runs/a/checkpoints/last.json"), b"{}")
     after = checkpoint.load_checkpoint(Path("runs/a"))
     assert after.update == before.update
     assert not list(Path("runs/a/checkpoints").glob("*partial*"))

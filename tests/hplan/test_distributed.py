@@ -2,6 +2,7 @@
 
 import copy
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -114,6 +115,7 @@ def _take_out_reduction(how):
 
 
 def _worker(process, folder):
+    warnings.simplefilter("error", FutureWarning)  # what torch is about to drop
     torch.set_num_threads(1)
     dist.init_process_group(
         "gloo", init_method=f"file://{folder}/store", rank=process, world_size=WORLD_SIZE

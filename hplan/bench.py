@@ -1,0 +1,97 @@
+"""How much a search costs beyond the predictions that it needs."""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from hplan.config import LevelConfig
+from hplan.energy import arrival_energy, step_cost, target_energy
+from hplan.level import Level
+from hplan.search import find_search
+
+BATCH_SIZE = 8
+
+
+@torch.no_grad()
+def benchmark(
+    levels: nn.ModuleList, configs: list[LevelConfig], *, num_repeats: int = 20
+) -> list[dict[str, str | float]]:
+    """Times each search beside the bare predictor forwards of the same batches, on one thread.
+
+    The energy is L2 in the level's own latent, which costs next to nothing beside a network's.
+
+    Args:
+        levels, configs: a stack and its settings, bottom first; a stack of one level has no `cem`.
+        num_repeats: of which the median counts.
+
+    Returns:
+        Rows of name, value, unit, reference (same unit), ratio (value to reference).
+    """
+    places = {"search/tree": 0, "search/categorical_cem": 0, "search/cem": 1}
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return [
+            _row(name, levels[k], configs[k], num_repeats)
+            for name, k in places.items()
+            if k < len(levels)
+        ]
+    finally:
+        torch.set_num_threads(num_threads)
+
+
+def _row(name: str, level: Level, config: LevelConfig, num_repeats: int) -> dict[str, str | float]:
+    """Milliseconds of one search for `BATCH_SIZE` starts, and of its forwards alone."""
+    planner = replace(config.planner, search=name.partition("/")[2])
+    generator = torch.Generator().manual_seed(0)
+    z, goal = torch.randn(2, BATCH_SIZE, level.latent_dim, generator=generator)
+
+    def search() -> None:
+        find_search(planner.search)(
+            level,
+            z,
+            target_energy(level, goal, "l2"),
+            cost=step_cost(level, "l2"),
+            arrival=arrival_energy(level, planner.tolerance, "l2"),
+            config=planner,
+            warm_start=None,
+            generator=generator,
+        )
+
+    batches = predictor_inputs(level, search)
+
+    def forwards() -> None:
+        for batch in batches:
+            level.predictor(*batch)
+
+    forwards()
+    pairs = [(_milliseconds(search), _milliseconds(forwards)) for _ in range(num_repeats)]
+    value, reference = (statistics.median(times) for times in zip(*pairs, strict=True))
+    return {
+        "name": name,
+        "value": value,
+        "unit": "ms",
+        "reference": reference,
+        "ratio": value / reference,
+    }
+
+
+def predictor_inputs(level: Level, run: Callable[[], None]) -> list[tuple[Tensor, ...]]:
+    """What the predictor of `level` is given while `run` runs."""
+    batches: list[tuple[Tensor, ...]] = []
+    handle = level.predictor.register_forward_pre_hook(lambda _, inputs: batches.append(inputs))
+    try:
+        run()
+    finally:
+        handle.remove()
+    return batches
+
+
+def _milliseconds(run: Callable[[], None]) -> float:
+    began = time.perf_counter()
+    run()
+    return 1000 * (time.perf_counter() - began)

@@ -1,0 +1,101 @@
+"""What the world taught the agent in this episode: transitions that its model predicts wrongly.
+
+A plan that fails once would be made again, for the model has not changed. So the agent keeps the
+transitions that surprised it, and its searches follow these where the model would err.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from hplan.level import Level
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corrections:
+    """The last M surprising transitions in each of B environments, newest first.
+
+    Attributes:
+        starts: (B, M, D) latents from which, actions: (B, M, A) one-hot, ends: (B, M, D) reached.
+        count: (B,) how many there were.
+        radius: mean squared difference per dimension within which a latent is at a start.
+    """
+
+    starts: Tensor
+    actions: Tensor
+    ends: Tensor
+    count: Tensor
+    radius: float
+
+    def of(self, rows: Tensor) -> "Corrections":
+        """Those of the environments `rows`, indices or bool."""
+        return replace(
+            self,
+            starts=self.starts[rows],
+            actions=self.actions[rows],
+            ends=self.ends[rows],
+            count=self.count[rows],
+        )
+
+    def with_surprise(
+        self, rows: Tensor, start: Tensor, action: Tensor, end: Tensor
+    ) -> "Corrections":
+        """With one more transition, (B, D), (B, A), (B, D), in the environments `rows` (R,)."""
+        return replace(
+            self,
+            starts=_pushed(self.starts, rows, start),
+            actions=_pushed(self.actions, rows, action),
+            ends=_pushed(self.ends, rows, end),
+            count=self.count.index_add(0, rows, torch.ones_like(rows)),
+        )
+
+
+def no_corrections(
+    batch_size: int,
+    memory: int,
+    latent_dim: int,
+    num_actions: int,
+    radius: float,
+    device: torch.device,
+) -> Corrections:
+    """The corrections of B environments that have not been surprised yet; keeps M = `memory`."""
+    starts = torch.zeros(batch_size, memory, latent_dim, device=device)
+    return Corrections(
+        starts=starts,
+        actions=torch.zeros(batch_size, memory, num_actions, device=device),
+        ends=starts,
+        count=torch.zeros(batch_size, dtype=torch.long, device=device),
+        radius=radius,
+    )
+
+
+def _pushed(memory: Tensor, rows: Tensor, newest: Tensor) -> Tensor:
+    """`memory` (B, M, ...) with `newest` (B, ...) put in front, in the environments `rows`."""
+    result = memory.clone()
+    result[rows, 1:] = memory[rows, :-1]
+    result[rows, 0] = newest[rows]
+    return result
+
+
+class CorrectedLevel:
+    """A level whose predictions follow the corrections; a search cannot tell it from a level."""
+
+    def __init__(self, level: Level, corrections: Corrections) -> None:
+        self.level = level
+        self.corrections = corrections
+        self.num_actions = level.num_actions
+        self.action_prior = level.action_prior
+
+    def predict(self, z: Tensor, action: Tensor) -> Tensor:
+        """The latents (B, N, D) one step after `z` (B, N, D) under one-hot `action` (B, N, A)."""
+        predicted, known = self.level.predict(z, action), self.corrections
+        cross = torch.baddbmm(
+            known.starts.square().sum(-1).unsqueeze(1), z, known.starts.transpose(1, 2), alpha=-2.0
+        )
+        near = cross + z.square().sum(-1, keepdim=True) < known.radius * z.shape[-1]
+        same = action @ known.actions.transpose(1, 2) > 0.5
+        hit = near & same  # an empty place has no action, so it is never the same
+        found = hit.float().argmax(-1)  # the newest of those that fit
+        rows = torch.arange(z.shape[0], device=z.device).unsqueeze(1)
+        return torch.where(hit.any(-1, keepdim=True), known.ends[rows, found], predicted)

@@ -1,0 +1,88 @@
+"""A hierarchy of depth one is flat planning, bit for bit, on real episodes."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from hplan.agent import NUM_CORRECTIONS, Agent
+from hplan.config import level_configs
+from hplan.energy import arrival_energy, avoiding, step_cost, target_energy
+from hplan.search.tree import tree
+from tests.hplan.line_world import noise, walk
+from tests.hplan.stacks import tiny_config, tiny_stack, tiny_task
+
+
+class Mended:
+    """A level that follows the transitions (start, action, end) which its model got wrong."""
+
+    def __init__(self, level, wrong, radius) -> None:
+        self.level, self.wrong, self.radius = level, wrong, radius
+        self.num_actions, self.action_prior = level.num_actions, None
+
+    def predict(self, z: Tensor, action: Tensor) -> Tensor:
+        after = self.level.predict(z, action)
+        for start, number, end in self.wrong:  # the newest comes last, and wins
+            near = (z - start).square().mean(-1) < self.radius
+            after = torch.where((near & (action.argmax(-1) == number)).unsqueeze(-1), end, after)
+        return after
+
+
+def _flat_actions(agent: Agent, task, start, goal, num_steps) -> tuple[list[int], int]:
+    """Flat planning written out for one episode; also how often the world surprised it."""
+    level, planner, settings = agent.levels[0], agent.configs[0].planner, agent.settings
+    near = arrival_energy(level, planner.tolerance, agent.energy)
+    unit, radius = step_cost(level, agent.energy), settings.surprise * float(level.move)
+    same_place = agent.start(1).corrections.radius
+    worlds, target = task.batch(start), level.encode(torch.from_numpy(task.observe(goal)))
+    plan, before, done, past, wrong, actions = None, None, 0, [], [], []
+    for _ in range(num_steps):
+        z = level.encode(torch.from_numpy(worlds.observe()))
+        gap = 0.0 if plan is None else float((plan.latents[:, done] - z).square().mean())
+        if gap > radius:
+            wrong.append((before, actions[-1], z))
+        if plan is None or done == plan.num_steps or gap > radius:
+            past = [z, *past][: settings.memory]
+            energy = avoiding(
+                target_energy(level, target, agent.energy),
+                torch.stack(past, dim=1),
+                torch.ones(1, len(past), dtype=torch.bool),
+                radius,
+                settings.avoid_penalty * unit,
+            )
+            plan = tree(
+                Mended(level, wrong[-NUM_CORRECTIONS:], same_place),
+                z,
+                energy,
+                cost=unit,
+                arrival=near if agent.energy == "distance" else torch.inf,
+                config=planner,
+                warm_start=None,
+                generator=noise(),
+            )
+            done = 0
+        actions.append(int(plan.actions[0, done].argmax()))
+        done, before = done + 1, z
+        worlds.step(np.array(actions[-1:]))
+    return actions, len(wrong)
+
+
+@pytest.mark.parametrize("energy", ["distance", "l2"])
+@pytest.mark.parametrize("num_updates", [0, 20])
+def test_a_hierarchy_of_depth_one_acts_as_flat_planning_bit_for_bit(num_updates, energy):
+    config, num_steps = tiny_config(1), 30
+    task, levels = tiny_task(config), tiny_stack(config, num_updates=num_updates)
+    agent = Agent(
+        levels=levels,
+        configs=level_configs(config.hierarchy),
+        energy=energy,
+        settings=config.evaluation,
+    )
+    suite = task.suite(episodes_per_bin=2, seed=0)
+    num_surprises = 0
+    for e in range(4):
+        start, goal = suite.starts[e : e + 1], suite.goals[e : e + 1]
+        flat, surprises = _flat_actions(agent, task, start, goal, num_steps)
+        assert walk(agent, task, start, goal, num_steps, seed=e).actions[:, 0].tolist() == flat
+        num_surprises += surprises
+    assert num_surprises > 0, "the loop that carries a plan out was never cut short"

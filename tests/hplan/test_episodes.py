@@ -1,0 +1,174 @@
+"""Episodes run with an agent: what they cost, what is kept of them, and the floor and ceiling."""
+
+import networkx as nx
+import numpy as np
+import pytest
+import torch
+
+from hplan.agent import Agent
+from hplan.agent_state import Cause
+from hplan.config import EvaluationConfig, level_configs
+from hplan.episodes import Task, Worlds, run_agent, run_random, run_shortest_paths
+from hplan.subgoal_tree import ROOT, build_tree, load_tree, save_tree
+from tests.hplan.line_world import LineTask, line_configs, line_stack, noise, positions
+from tests.hplan.stacks import tiny_config, tiny_stack, tiny_task
+
+NUM_EPISODES = 8
+
+
+def _line_agent(*ratios: int, energy="distance") -> Agent:
+    levels = line_stack(*ratios)
+    return Agent(
+        levels=levels,
+        configs=line_configs(len(levels)),
+        energy=energy,
+        settings=EvaluationConfig(),
+    )
+
+
+@pytest.fixture(scope="module")
+def rooms():
+    """Real episodes of a briefly trained stack of three levels, every plan kept."""
+    config = tiny_config(3, "--evaluation.episodes_per_bin 4")
+    task, levels = tiny_task(config), tiny_stack(config, num_updates=20)
+    suite = task.suite(episodes_per_bin=4, seed=0)
+    # Goals count as near only where they are, so that the levels above have something to do.
+    configs = level_configs(config.hierarchy)
+    agent = Agent(levels=levels, configs=configs, energy="l2", settings=config.evaluation)
+    budgets = np.full(NUM_EPISODES, 30)
+    return run_agent(
+        agent, task, suite.starts, suite.goals, budgets, generator=noise(), keep_plans=NUM_EPISODES
+    )
+
+
+def test_the_plans_of_a_real_episode_are_a_tree_under_its_goal(rooms, tmp_path):
+    assert sorted(rooms.records) == list(range(NUM_EPISODES))
+    assert rooms.plans_by_level.sum(0).min() > 0, "every level planned"
+    for episode, records in rooms.records.items():
+        tree = build_tree(records, {"num_levels": 3, "episode": episode})
+        assert nx.is_arborescence(tree)
+        assert {record.plan for record in records} == set(range(1, len(records) + 1))
+        for record in records:
+            above = tree.nodes[record.parent]["level"]
+            assert record.parent == ROOT or above == record.level + 1
+            assert record.made <= record.ended <= rooms.env_steps[episode]
+        save_tree(tmp_path / "tree.json", tree)
+        again = load_tree(tmp_path / "tree.json")
+        assert nx.utils.graphs_equal(tree, again) and tree.graph == again.graph
+
+
+def test_a_plan_ends_when_the_next_of_its_level_is_made_or_with_its_episode(rooms):
+    for episode, records in rooms.records.items():
+        last = "success" if rooms.success[episode] else "out_of_steps"
+        for level in range(3):
+            own = [record for record in records if record.level == level]
+            for plan, after in zip(own, own[1:], strict=False):
+                assert plan.ended == after.made
+                assert plan.outcome in ("reached", "expired", "target_changed", "surprise")
+            for plan in own[-1:]:
+                assert (plan.outcome, plan.ended) == (last, rooms.env_steps[episode])
+            assert [plan.cause == "start" for plan in own] == [i == 0 for i in range(len(own))]
+
+
+def test_plans_are_counted_by_level_and_by_cause(rooms):
+    for episode, records in rooms.records.items():
+        by_level = np.bincount([record.level for record in records], minlength=3)
+        assert by_level.tolist() == rooms.plans_by_level[episode].tolist()
+        surprises = sum(record.cause == "surprise" for record in records)
+        assert surprises == rooms.plans_by_cause[episode, Cause.SURPRISE]
+        assert rooms.plans_by_cause[episode].sum() == len(records)
+        kept = sum(record.predictor_evaluations for record in records)
+        assert kept <= rooms.evaluations[episode], "searches that came to nothing count as well"
+    assert rooms.plans_by_cause[:, Cause.SURPRISE].sum() > 0
+    assert (rooms.flops > rooms.evaluations).all() and rooms.seconds > 0
+
+
+def test_an_episode_ends_at_its_goal_or_with_its_budget():
+    starts, goals = positions(0, 4, 0, 0, 0), positions(6, 4, 40, 5, 3)
+    budgets = np.array([50, 50, 17, 5, 0])
+    found = run_agent(
+        _line_agent(3), LineTask(), starts, goals, budgets, generator=noise(), keep_plans=0
+    )
+    assert found.success.tolist() == [True, True, False, True, False]
+    assert found.env_steps[1:].tolist() == [0, 17, 5, 0] and 6 <= found.env_steps[0] <= 10
+    assert (found.evaluations[[1, 4]] == 0).all() and (found.evaluations[[0, 2, 3]] > 0).all()
+    assert found.records == {}
+
+
+def test_episodes_that_are_over_cost_no_work():
+    """An episode's work is the same however long the others run on."""
+    short, budgets = positions(2, -3), np.array([100, 100, 100])
+    for last in (5, 90):
+        levels = _line_agent()
+        found = run_agent(
+            levels,
+            LineTask(),
+            positions(0, 0, 0),
+            np.concatenate([short, positions(last)]),
+            budgets,
+            generator=noise(),
+        )
+        assert found.success.all() and found.env_steps.tolist() == [2, 3, last]
+        # One search of three steps for every three env steps.
+        searches = np.array([1, 1, -(-last // 3)])
+        assert found.evaluations.tolist() == (searches * (3 + 9 + 27)).tolist()
+
+
+def test_plans_are_kept_of_episodes_spread_evenly():
+    starts, goals = positions(*range(9)), positions(*range(10, 19))
+    found = run_agent(
+        _line_agent(),
+        LineTask(),
+        starts,
+        goals,
+        np.full(9, 20),
+        generator=noise(),
+        keep_plans=3,
+    )
+    assert list(found.records) == [0, 4, 8]
+    # Ten steps at three a plan; the last plan arrives.
+    assert all(
+        [r.outcome for r in found.records[e]] == ["reached"] * 3 + ["success"] for e in (0, 8)
+    )
+    assert [r.made for r in found.records[4]] == [0, 3, 6, 9]
+    assert [r.energy_before for r in found.records[4]] == [10, 7, 4, 1]
+    assert [r.steps_promised for r in found.records[4]] == [3, 3, 3, 1]
+    assert [r.energy_promised for r in found.records[4]] == [7, 4, 1, 0]
+
+
+def test_the_same_seed_gives_the_same_episodes():
+    starts, goals = positions(0, 5), positions(33, -20)
+
+    def run(seed):
+        return run_agent(
+            _line_agent(3, 2),
+            LineTask(),
+            starts,
+            goals,
+            np.full(2, 60),
+            generator=noise(seed),
+            keep_plans=2,
+        )
+
+    first, again, other = run(0), run(0), run(1)
+    assert first.records == again.records != other.records
+    assert np.array_equal(first.evaluations, again.evaluations)
+
+
+def test_shortest_paths_are_the_ceiling_and_random_actions_the_floor():
+    config = tiny_config(1)
+    task = tiny_task(config)
+    suite, budgets = task.suite(episodes_per_bin=20, seed=0), np.full(40, 12)
+    best = run_shortest_paths(task, suite.starts, suite.goals, budgets, seed=0)
+    assert best.success.all() and np.array_equal(best.env_steps, suite.optimal_steps)
+    a, b, c = (run_random(task, suite.starts, suite.goals, budgets, seed=s) for s in (0, 0, 1))
+    assert np.array_equal(a.env_steps, b.env_steps)
+    assert not np.array_equal(a.env_steps, c.env_steps)
+    assert a.success.mean() < 0.6 and (a.env_steps <= 12).all() and not a.evaluations.any()
+
+
+def test_tasks_and_worlds_of_ones_own_are_known_by_what_they_offer():
+    task = LineTask()
+    assert isinstance(task, Task) and isinstance(task.batch(positions(0)), Worlds)
+    assert isinstance(tiny_task(tiny_config(1)), Task)
+    assert not isinstance(object(), Task) and not isinstance(torch.zeros(1), Worlds)

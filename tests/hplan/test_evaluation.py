@@ -1,0 +1,162 @@
+"""Methods compared on a suite: the files they leave, equal work, floor and ceiling."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from hplan.agent import Agent
+from hplan.config import EvaluationConfig, level_configs
+from hplan.episodes import run_agent
+from hplan.evaluation import METHODS, at_least_work, evaluate, work_per_step
+from hplan.results import without_timings
+from hplan.subgoal_tree import load_tree
+from tests.hplan.line_world import LineTask, line_configs, line_stack, noise, positions
+from tests.hplan.stacks import tiny_config, tiny_stack, tiny_task
+
+NUM_TREES = 3
+PLANNER = "--hierarchy.level.planner"
+BRISK = (
+    f"{PLANNER}.num_candidates 16 {PLANNER}.num_elites 4 {PLANNER}.num_iterations 2 "
+    "--hierarchy.overrides.planner.horizon [3] --hierarchy.overrides.planner.reach [1.0] "
+    "--evaluation.budget_extra 0"
+)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Folders and rows of the same evaluation twice, and of the hierarchy with another seed."""
+    # Goals are hardly ever within reach, so that there is something to draw at random.
+    config = tiny_config(2, BRISK)
+    task, levels = tiny_task(config), tiny_stack(config, num_updates=10)
+    found = []
+    for seed, methods in ((0, METHODS), (0, METHODS), (1, ["hierarchical"])):
+        folder = tmp_path_factory.mktemp("eval")
+        rows = evaluate(
+            levels,
+            replace(config, seed=seed),
+            task,
+            task.suite(episodes_per_bin=3, seed=0),
+            folder,
+            methods=list(methods),
+            keep_plans=NUM_TREES,
+        )
+        found.append((folder, rows))
+    return found
+
+
+def _saved(folder):
+    return json.loads((folder / "results.json").read_text())
+
+
+def _of(rows, method):
+    return [row for row in rows if row["method"] == method]
+
+
+def test_the_same_evaluation_leaves_the_same_files_timings_aside(results):
+    (first, _), (again, _), (other, _) = results
+    saved = [without_timings(_saved(folder)) for folder in (first, again, other)]
+    assert json.dumps(saved[0]) == json.dumps(saved[1])
+    assert _of(saved[0]["rows"], "hierarchical") != saved[2]["rows"]
+    names = sorted(path.name for path in (first / "episodes").iterdir())
+    assert names == [
+        "hierarchical-00000.json",
+        "hierarchical-00002.json",
+        "hierarchical-00005.json",
+    ]
+    for name in names:
+        texts = [(folder / "episodes" / name).read_bytes() for folder in (first, again)]
+        assert texts[0] == texts[1]
+
+
+def test_a_tree_tells_of_its_episode(results):
+    folder, rows = results[0]
+    tree = load_tree(folder / "episodes" / "hierarchical-00005.json")
+    goal = tree.nodes[0]
+    assert (goal["method"], goal["task"], goal["bin"]) == ("hierarchical", "rooms-tiny", "medium")
+    assert goal["num_levels"] == 2 and goal["env_steps"] <= 3 * 10
+    assert tree.number_of_nodes() > 1
+
+
+def test_each_method_has_a_row_for_each_bin(results):
+    rows = results[0][1]
+    expected = {method: 2 for method in METHODS}
+    found = {method: len(_of(rows, method)) for method in METHODS}
+    assert found == expected
+    assert {row["bin"] for row in rows} == {"short", "medium"}
+    assert all(row["episodes"] == 3 for row in rows)
+    assert {row["num_levels"] for row in _of(rows, "flat") + _of(rows, "flat_distance")} == {1}
+    assert {row["energy"] for row in _of(rows, "flat")} == {"l2"}
+    assert {row["energy"] for row in _of(rows, "flat_distance")} == {"distance"}
+    assert {row["energy_level"] for row in _of(rows, "upper_energy")} == {1}
+
+
+def test_shortest_paths_always_arrive_and_neither_they_nor_chance_plan(results):
+    rows = results[0][1]
+    for row in _of(rows, "oracle"):
+        assert row["success_rate"] == row["spl"] == 1.0
+        assert row["env_steps_mean"] == row["optimal_steps_mean"]
+    for row in _of(rows, "oracle") + _of(rows, "random"):
+        assert row["predictor_evaluations_per_step"] == row["flops_per_step"] == 0
+        assert row["energy"] == "none"
+    assert all(row["spl"] < 0.8 for row in _of(rows, "random"))
+
+
+def test_flat_planning_does_no_less_work_than_the_hierarchy(results):
+    def work(rows):
+        steps = sum(row["env_steps_mean"] for row in rows)
+        return (
+            sum(row["predictor_evaluations_per_step"] * row["env_steps_mean"] for row in rows)
+            / steps
+        )
+
+    rows = results[0][1]
+    for method in ("flat", "flat_distance"):
+        assert work(_of(rows, method)) >= work(_of(rows, "hierarchical"))
+
+
+def test_flat_planning_takes_the_shortest_horizon_that_does_the_work():
+    levels = line_stack()
+    agent = Agent(
+        levels=levels,
+        configs=line_configs(1, horizon=[1]),
+        energy="distance",
+        settings=EvaluationConfig(memory=0),
+    )
+
+    def run(agent):
+        tried.append(agent.configs[0].planner.horizon)
+        goals, budgets = positions(24), np.array([24])
+        return run_agent(agent, LineTask(), positions(0), goals, budgets, generator=noise())
+
+    # At horizon h a search of 3 + ... + 3^h rows serves h env steps.
+    for work, horizon in ((0.0, 1), (3.0, 1), (3.1, 2), (6.0, 2), (13.0, 3), (14.0, 4)):
+        tried = []
+        episodes = at_least_work(agent, work, run)
+        assert tried == list(range(1, horizon + 1))
+        assert work_per_step(episodes) == sum(3**h for h in range(1, horizon + 1)) / horizon
+    tried = []
+    at_least_work(agent, 1e9, run)
+    assert tried[-1] == 8, "no longer than that"
+
+
+def test_a_stack_of_one_level_is_its_own_flat_baseline():
+    config = tiny_config(1)
+    task, levels = tiny_task(config), tiny_stack(config, num_updates=5)
+    suite = task.suite(episodes_per_bin=3, seed=0)
+    methods = ["hierarchical", "flat_distance", "upper_energy"]
+    rows = evaluate(levels, config, task, suite, None, methods=methods)
+    whole, flat = _of(rows, "hierarchical"), _of(rows, "flat_distance")
+    assert len(rows) == 4, "there is no level above whose energy could be measured"
+    for a, b in zip(whole, flat, strict=True):
+        different = {key for key in a if a[key] != b[key]}
+        assert different <= {"method", "plan_ms_per_step"}
+    assert len(level_configs(config.hierarchy)) == 1
+
+
+def test_an_unknown_method_is_refused_before_anything_is_run():
+    config = tiny_config(1)
+    with pytest.raises(ValueError, match="methods has 'flta'; allowed are random, flat, "):
+        evaluate(torch.nn.ModuleList(), config, LineTask(), None, None, methods=["flat", "flta"])
