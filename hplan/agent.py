@@ -19,6 +19,7 @@ from hplan.agent_state import (
     adopted,
     no_plans,
     own_cause,
+    recent_places,
     remembering,
     taught,
     with_plan,
@@ -54,6 +55,7 @@ class Agent:
         plans = [no_plans(level, config, batch_size) for level, config in self._stack()]
         device = plans[0].latents.device
         zeros = torch.zeros(batch_size, dtype=torch.long, device=device)
+        radius = self.settings.surprise * float(self.levels[0].move)
         width = plans[0].latents.shape[-1]
         return AgentState(
             plans=plans,
@@ -63,12 +65,7 @@ class Agent:
             num_plans=zeros,
             last_latent=plans[0].latents[:, 0],
             corrections=no_corrections(
-                batch_size,
-                NUM_CORRECTIONS,
-                width,
-                plans[0].actions.shape[-1],
-                self.settings.surprise * float(self.levels[0].move),
-                device,
+                plans[0].latents[:, 0], plans[0].actions[:, 0], NUM_CORRECTIONS, radius
             ),
         )
 
@@ -111,7 +108,17 @@ class Agent:
 
     def _energy_of(self, k: int, for_goal: bool) -> EnergyName:
         """The energy that level `k` minimises, towards the goal or towards a subgoal."""
-        return self.energy if for_goal else self.configs[k].planner.pursuit
+        if for_goal or self.energy == "l2":
+            return self.energy
+        return self.configs[k].planner.pursuit
+
+    def _lead(self, k: int) -> int:
+        """How many steps ahead in its plan the subgoal is that level `k` sets."""
+        return 1 if self._energy_of(k - 1, False) == "l2" else self.configs[k].planner.lead
+
+    def _is_late(self, plan: LevelPlans, k: int, due: Tensor) -> Tensor:
+        """(R,) bool: the clock of level `k` asks for a new plan."""
+        return plan.age[due] >= self.configs[k].planner.clock * self.levels[k].stride
 
     def _is_surprised(self, bottom: LevelPlans, z: Tensor) -> Tensor:
         """(B,) bool: the latent reached is not the one that the running plan predicted."""
@@ -190,7 +197,7 @@ class Agent:
         open_ = torch.ones_like(planned)
         for k in range(len(state.plans) - 1):
             plan, level = state.plans[k], self.levels[k]
-            late = plan.age[due] >= self.configs[k].planner.clock * level.stride
+            late = self._is_late(plan, k, due)
             running = plan.for_goal[due] & ~plan.is_over[due] & ~late & (k > 0)
             tried = open_ & ~running & (plan.is_over[due] | late | (k == 0))
             top = torch.where(open_ & running, k, top)
@@ -213,10 +220,12 @@ class Agent:
             return plan
         config, level = self.configs[k].planner, self.levels[k]
         name = self._energy_of(k - 1, False)
-        left = energy_left(level, z[due], plan.subgoal[due], name)
+        left = energy_left(level, z[due], plan.subgoal(self._lead(k))[due], name)
         limit = arrival_energy(level, config.tolerance, name)
         reached = (left <= limit) & ~plan.is_over[due]
-        return replace(plan, position=plan.position.index_add(0, due, reached.long()))
+        return replace(
+            plan, position=plan.position.index_add(0, due, self._lead(k) * reached.long())
+        )
 
     def _cause(
         self, state: AgentState, k: int, due: Tensor, surprised: Tensor, changed: Tensor
@@ -227,9 +236,9 @@ class Agent:
             surprised: (R,) bool.
             changed: (R,) bool, the level above has a new plan or moved on to its next subgoal.
         """
-        plan, config, level = state.plans[k], self.configs[k].planner, self.levels[k]
+        plan = state.plans[k]
         is_top = state.top[due] == k
-        late = plan.age[due] >= config.clock * level.stride
+        late = self._is_late(plan, k, due)
         cause = own_cause(plan, due, late & (k > 0), surprised & (k == 0))
         cause[(changed & ~is_top) | (plan.for_goal[due] != is_top)] = Cause.TARGET
         cause[plan.identity[due] == 0] = Cause.START
@@ -239,14 +248,9 @@ class Agent:
         """Where the environments `due` decided lately."""
         if not self.settings.memory:
             return None
-        moments = torch.arange(state.memory.shape[1], device=due.device)
         unit = step_cost(self.levels[0], self.energy)
-        return Avoidance(
-            places=state.memory[due],
-            valid=moments < state.num_remembered[due].unsqueeze(1),
-            radius=self.settings.surprise * float(self.levels[0].move),
-            penalty=self.settings.avoid_penalty * unit,
-        )
+        radius = self.settings.surprise * float(self.levels[0].move)
+        return recent_places(state, due, radius=radius, penalty=self.settings.avoid_penalty * unit)
 
     def _search(
         self,
@@ -264,7 +268,8 @@ class Agent:
             target, parent = scene.goals[target_level][rows], torch.zeros_like(rows)
         else:
             above = state.plans[k + 1]
-            target_level, target, parent = k + 1, above.subgoal[rows], above.identity[rows]
+            target = above.subgoal(self._lead(k + 1))[rows]
+            target_level, parent = k + 1, above.identity[rows]
         name = self._energy_of(k, for_goal)
         plan = state.plans[k]
         result = plan_level(

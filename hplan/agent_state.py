@@ -44,11 +44,10 @@ class LevelPlans:
     for_goal: Tensor
     identity: Tensor
 
-    @property
-    def subgoal(self) -> Tensor:
-        """(B, D) the latent that the current step leads to."""
-        last = torch.minimum(self.position, self.num_steps)
-        return self.latents[torch.arange(last.shape[0], device=last.device), last]
+    def subgoal(self, lead: int) -> Tensor:
+        """(B, D) the latent `lead` steps ahead in the plan, or its last."""
+        ahead = torch.minimum(self.position - 1 + lead, self.num_steps)
+        return self.latents[torch.arange(ahead.shape[0], device=ahead.device), ahead]
 
     @property
     def is_over(self) -> Tensor:
@@ -205,3 +204,14 @@ def taught(state: AgentState, rows: Tensor, z: Tensor) -> AgentState:
     taken = bottom.actions[torch.arange(len(z), device=z.device), last]
     known = state.corrections.with_surprise(rows, state.last_latent, taken, z)
     return replace(state, corrections=known)
+
+
+def recent_places(state: AgentState, due: Tensor, *, radius: float, penalty: float) -> Avoidance:
+    """The places of the last decisions in the environments `due` (R,); see `Avoidance`."""
+    moments = torch.arange(state.memory.shape[1], device=due.device)
+    return Avoidance(
+        places=state.memory[due],
+        valid=moments < state.num_remembered[due].unsqueeze(1),
+        radius=radius,
+        penalty=penalty,
+    )

@@ -103,11 +103,14 @@ class PlannerConfig:
     """Rounds of sampling."""
     clock: int = 1
     """A plan is made anew after this many steps of the level, at the latest."""
+    lead: int = 4
+    """Which step of its plan is the subgoal of the level below, or its last: a learned distance is
+    surer of what lies some steps ahead. L2 ranks only what is near, and so takes the next one."""
     reach: float = 12.0
     """Steps of this level within which it heads for the goal itself, without the levels above."""
-    pursuit: Literal["distance", "l2"] = "l2"
+    pursuit: Literal["distance", "l2"] = "distance"
     """Energy by which it pursues a subgoal set by the level above, in that level's latent."""
-    tolerance: float = 1.0
+    tolerance: float = 0.5
     """Env steps from a subgoal at which it counts as reached."""
 
 

@@ -51,21 +51,19 @@ class Corrections:
         )
 
 
-def no_corrections(
-    batch_size: int,
-    memory: int,
-    latent_dim: int,
-    num_actions: int,
-    radius: float,
-    device: torch.device,
-) -> Corrections:
-    """The corrections of B environments that have not been surprised yet; keeps M = `memory`."""
-    starts = torch.zeros(batch_size, memory, latent_dim, device=device)
+def no_corrections(z: Tensor, action: Tensor, memory: int, radius: float) -> Corrections:
+    """The corrections of B environments not yet surprised: room for M = `memory` transitions.
+
+    Args:
+        z: (B, D) and action: (B, A), of which only shape, type and device matter.
+        radius: as in `Corrections`.
+    """
+    starts = z.new_zeros(z.shape[0], memory, z.shape[1])
     return Corrections(
         starts=starts,
-        actions=torch.zeros(batch_size, memory, num_actions, device=device),
+        actions=action.new_zeros(z.shape[0], memory, action.shape[1]),
         ends=starts,
-        count=torch.zeros(batch_size, dtype=torch.long, device=device),
+        count=torch.zeros(z.shape[0], dtype=torch.long, device=z.device),
         radius=radius,
     )
 

@@ -46,6 +46,7 @@ LEVEL_LEAST = {
     "planner.num_elites": 2,  # one has no spread
     "planner.num_iterations": 1,
     "planner.clock": 1,
+    "planner.lead": 1,
     "planner.reach": 0,
     "planner.tolerance": 0,
     **{f"loss.{f.name}": 0 for f in fields(LevelConfig().loss) if f.name.endswith("_weight")},

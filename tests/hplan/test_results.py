@@ -191,7 +191,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypat
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hplan.results.os.fsync", full)
+    monkeypatch.setattr("hplan.files.os.fsync", full)
     with pytest.raises(ValueError, match="the disk is full, .*results.json was not written"):
         write_results(tmp_path, {"run": 2}, [])
     assert (tmp_path / "results.json").read_bytes() == before
