@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tasks import Task
 
 
+TABLE_WIDTH = 130  # columns, where there is no terminal to ask
 SAMPLE_FRAMES = 4096  # at most so many, for the encoder to see what varies
 
 
@@ -267,7 +268,10 @@ def _evaluate(
         keep_plans=settings.num_trees,
         report=say,
     )
-    Console().print(results_table(rows))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=TABLE_WIDTH)
+    console.print(results_table(rows))
     with SummaryWriter(str(run_dir / "tensorboard" / f"eval-{name}")) as writer:
         for row in rows:
             method = f"{row['method']}-{row['energy']}"

@@ -209,6 +209,17 @@ def protocol_card(config: Config, suite: Any, budgets: np.ndarray) -> dict[str, 
         "success_rule": "the agent is in the goal's cell at any env step within the budget",
         "seed": config.seed,
         "config_sha256": hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest(),
+        "code_sha256": code_hash(),
         "torch": torch.__version__,
         "hardware": f"{platform.machine()}, {torch.get_num_threads()} threads",
     }
+
+
+def code_hash() -> str:
+    """SHA-256 of the sources of the three packages, by path and content."""
+    root = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for package in ("hplan", "levels", "tasks"):
+        for path in sorted((root / package).rglob("*.py")):
+            digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()

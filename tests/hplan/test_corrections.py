@@ -1,0 +1,69 @@
+"""Transitions that surprised the agent override what its model predicts, there and nowhere else."""
+
+import torch
+from torch.nn import functional as F
+
+from hplan.corrections import CorrectedLevel, no_corrections
+from tests.hplan.line_world import line_stack
+
+B, D, A, M = 2, 1, 3, 5
+RADIUS = 0.01
+
+
+def level():
+    return line_stack()[0]
+
+
+def corrected(*surprises):
+    """The bottom level of a line world after `surprises` (row, start, action, end)."""
+    known = no_corrections(torch.zeros(B, D), torch.zeros(B, A), M, RADIUS)
+    for row, start, action, end in surprises:
+        known = known.with_surprise(
+            torch.tensor([row]),
+            torch.full((B, D), float(start)),
+            F.one_hot(torch.full((B,), action), A).float(),
+            torch.full((B, D), float(end)),
+        )
+    return CorrectedLevel(level(), known)
+
+
+def predictions(model, start):
+    """(B, A, D) from `start` under each action."""
+    return model.predict(torch.full((B, A, D), float(start)), torch.eye(A).expand(B, -1, -1))
+
+
+def test_without_surprises_nothing_changes():
+    model = corrected()
+    for start in (-3.0, 0.0, 2.0):
+        assert torch.equal(
+            predictions(model, start), predictions(CorrectedLevel(level(), model.corrections), start)
+        )
+        plain = level().predict(torch.full((B, A, D), start), torch.eye(A).expand(B, -1, -1))
+        assert torch.equal(predictions(model, start), plain)
+
+
+def test_only_that_start_and_action_and_environment_change():
+    plain, model = corrected(), corrected((1, 2.0, 0, 7.0))
+    changed = predictions(model, 2.0) != predictions(plain, 2.0)
+    expected = torch.zeros(B, A, D, dtype=torch.bool)
+    expected[1, 0] = True
+    assert torch.equal(changed, expected)
+    assert predictions(model, 2.0)[1, 0] == 7.0
+    assert torch.equal(predictions(model, 2.5), predictions(plain, 2.5))
+
+
+def test_a_start_within_the_radius_counts_as_the_same():
+    near, far = 2.0 + 0.9 * RADIUS**0.5, 2.0 + 1.1 * RADIUS**0.5
+    model = corrected((0, 2.0, 1, 9.0))
+    assert predictions(model, near)[0, 1] == 9.0
+    assert predictions(model, far)[0, 1] != 9.0
+
+
+def test_the_newest_of_two_contradictory_surprises_holds():
+    model = corrected((0, 1.0, 2, 5.0), (0, 1.0, 2, 6.0))
+    assert predictions(model, 1.0)[0, 2] == 6.0
+
+
+def test_the_oldest_is_forgotten():
+    model = corrected((0, 1.0, 2, 5.0), *[(0, 100.0 + i, 0, 0.0) for i in range(M)])
+    assert torch.equal(predictions(model, 1.0), predictions(corrected(), 1.0))
