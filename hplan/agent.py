@@ -17,9 +17,9 @@ from hplan.agent_state import (
     PlanEvent,
     Scene,
     adopted,
+    is_remembered,
     no_plans,
     own_cause,
-    recent_places,
     remembering,
     taught,
     with_plan,
@@ -55,7 +55,6 @@ class Agent:
         plans = [no_plans(level, config, batch_size) for level, config in self._stack()]
         device = plans[0].latents.device
         zeros = torch.zeros(batch_size, dtype=torch.long, device=device)
-        radius = self.settings.surprise * float(self.levels[0].move)
         width = plans[0].latents.shape[-1]
         return AgentState(
             plans=plans,
@@ -65,7 +64,7 @@ class Agent:
             num_plans=zeros,
             last_latent=plans[0].latents[:, 0],
             corrections=no_corrections(
-                plans[0].latents[:, 0], plans[0].actions[:, 0], NUM_CORRECTIONS, radius
+                plans[0].latents[:, 0], plans[0].actions[:, 0], NUM_CORRECTIONS, self._radius()
             ),
         )
 
@@ -91,7 +90,7 @@ class Agent:
         """
         latents = encode_stack(self.levels, obs)
         bottom = state.plans[0]
-        surprised = self._is_surprised(bottom, latents[0])
+        surprised = bottom.is_elsewhere(latents[0], self._radius())
         state = taught(state, (surprised & alive).nonzero().squeeze(1), latents[0])
         due = ((bottom.is_over | surprised) & alive).nonzero().squeeze(1)
         events: list[PlanEvent] = []
@@ -120,12 +119,9 @@ class Agent:
         """(R,) bool: the clock of level `k` asks for a new plan."""
         return plan.age[due] >= self.configs[k].planner.clock * self.levels[k].stride
 
-    def _is_surprised(self, bottom: LevelPlans, z: Tensor) -> Tensor:
-        """(B,) bool: the latent reached is not the one that the running plan predicted."""
-        rows = torch.arange(z.shape[0], device=z.device)
-        done = torch.minimum(bottom.position - 1, bottom.num_steps)
-        error = (bottom.latents[rows, done] - z).square().mean(-1)
-        return (error > self.settings.surprise * self.levels[0].move) & (bottom.identity > 0)
+    def _radius(self) -> float:
+        """Mean squared difference beyond which two bottom latents are different places."""
+        return self.settings.surprise * float(self.levels[0].move)
 
     def _decide(
         self,
@@ -141,7 +137,8 @@ class Agent:
         scene = Scene(
             latents=latents,
             goals=goals,
-            avoidance=self._avoidance(state, due),
+            places=state.memory[due],
+            valid=is_remembered(state)[due],
             corrections=state.corrections.of(due),
             surprised=surprised[due],
         )
@@ -244,13 +241,14 @@ class Agent:
         cause[plan.identity[due] == 0] = Cause.START
         return cause
 
-    def _avoidance(self, state: AgentState, due: Tensor) -> Avoidance | None:
-        """Where the environments `due` decided lately."""
+    def _avoidance(self, scene: Scene, name: EnergyName) -> Avoidance | None:
+        """The places not to end at, for a search by the energy `name`, in its unit."""
         if not self.settings.memory:
             return None
-        unit = step_cost(self.levels[0], self.energy)
-        radius = self.settings.surprise * float(self.levels[0].move)
-        return recent_places(state, due, radius=radius, penalty=self.settings.avoid_penalty * unit)
+        penalty = self.settings.avoid_penalty * step_cost(self.levels[0], name)
+        return Avoidance(
+            places=scene.places, valid=scene.valid, radius=self._radius(), penalty=penalty
+        )
 
     def _search(
         self,
@@ -272,6 +270,7 @@ class Agent:
             target_level, parent = k + 1, above.identity[rows]
         name = self._energy_of(k, for_goal)
         plan = state.plans[k]
+        passed = torch.maximum(plan.position - 1, plan.age // self.levels[k].stride)[rows]
         result = plan_level(
             self.levels,
             k,
@@ -281,8 +280,8 @@ class Agent:
             energy_name=name,
             config=self.configs[k].planner,
             generator=generator,
-            warm_start=shifted(plan.actions[rows], plan.position[rows] - 1) if k else None,
-            avoidance=None if k else scene.avoidance,
+            warm_start=shifted(plan.actions[rows], passed) if k else None,
+            avoidance=None if k else self._avoidance(scene, name),
             corrections=None if k else scene.corrections,
         )
         start = scene.latents[target_level][rows]

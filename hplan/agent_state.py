@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from hplan.config import LevelConfig
 from hplan.corrections import Corrections
-from hplan.planner import Avoidance
 from hplan.search.result import SearchResult
 
 
@@ -48,6 +47,12 @@ class LevelPlans:
         """(B, D) the latent `lead` steps ahead in the plan, or its last."""
         ahead = torch.minimum(self.position - 1 + lead, self.num_steps)
         return self.latents[torch.arange(ahead.shape[0], device=ahead.device), ahead]
+
+    def is_elsewhere(self, z: Tensor, radius: float) -> Tensor:
+        """(B,) bool: the latent `z` (B, D) is not the one that the running plan predicted."""
+        rows = torch.arange(z.shape[0], device=z.device)
+        done = torch.minimum(self.position - 1, self.num_steps)
+        return ((self.latents[rows, done] - z).square().mean(-1) > radius) & (self.identity > 0)
 
     @property
     def is_over(self) -> Tensor:
@@ -109,24 +114,24 @@ class Scene:
 
     Attributes:
         latents, goals: [(B, D_k)] of the observation and of the goal, at every level.
-        avoidance, corrections: of the R environments that decide.
+        places: (R, M, D) where the R environments that decide decided lately, valid: (R, M) bool.
+        corrections: theirs.
         surprised: (R,) bool, which of these the world has surprised.
     """
 
     latents: list[Tensor]
     goals: list[Tensor]
-    avoidance: Avoidance | None
+    places: Tensor
+    valid: Tensor
     corrections: Corrections
     surprised: Tensor
 
     def of(self, chosen: Tensor) -> "Scene":
         """The scene for those of the deciding environments that `chosen` (R,) bool names."""
-        kept = self.avoidance
-        if kept is not None:
-            kept = replace(kept, places=kept.places[chosen], valid=kept.valid[chosen])
         return replace(
             self,
-            avoidance=kept,
+            places=self.places[chosen],
+            valid=self.valid[chosen],
             corrections=self.corrections.of(chosen),
             surprised=self.surprised[chosen],
         )
@@ -206,12 +211,7 @@ def taught(state: AgentState, rows: Tensor, z: Tensor) -> AgentState:
     return replace(state, corrections=known)
 
 
-def recent_places(state: AgentState, due: Tensor, *, radius: float, penalty: float) -> Avoidance:
-    """The places of the last decisions in the environments `due` (R,); see `Avoidance`."""
-    moments = torch.arange(state.memory.shape[1], device=due.device)
-    return Avoidance(
-        places=state.memory[due],
-        valid=moments < state.num_remembered[due].unsqueeze(1),
-        radius=radius,
-        penalty=penalty,
-    )
+def is_remembered(state: AgentState) -> Tensor:
+    """(B, M) bool: which places of the memory have been filled."""
+    moments = torch.arange(state.memory.shape[1], device=state.memory.device)
+    return moments < state.num_remembered.unsqueeze(1)

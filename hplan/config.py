@@ -183,7 +183,7 @@ class EvaluationConfig:
     budget_factor: float = 3.0
     """Env steps allowed: this times the bin's upper bound, plus `budget_extra`."""
     budget_extra: int = 20
-    memory: int = 6
+    memory: int = 12
     """Recent decisions whose places are not sought again; 0 turns the escape off."""
     avoid_penalty: float = 4.0
     """Env steps that a place just left costs."""

@@ -147,7 +147,7 @@ class PlanLog:
     """Turns plan events into the records of some episodes; a plan ends when the next is made."""
 
     ENDED_BY = {
-        Cause.DONE: "reached", Cause.CLOCK: "expired", Cause.SURPRISE: "surprise",
+        Cause.DONE: "done", Cause.CLOCK: "expired", Cause.SURPRISE: "surprise",
         Cause.TARGET: "target_changed",
     }  # fmt: skip
     MADE_BECAUSE = {

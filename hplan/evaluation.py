@@ -1,9 +1,10 @@
-"""Compares planning methods on a task's suite of start-goal pairs, at equal work."""
+"""Compares planning methods on a task's suite of pairs, flat ones at no less work on average."""
 
 import hashlib
 import json
 import logging
 import platform
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -62,7 +63,9 @@ def evaluate(
     Raises:
         ValueError: an unknown method.
     """
-    check_methods(methods)
+    check_methods(methods, config)
+    if folder is not None:
+        shutil.rmtree(folder / "episodes", ignore_errors=True)
     settings = config.evaluation
     highest = np.array([high for _, _, high in suite.bins])
     budgets = (settings.budget_factor * highest[suite.bin_index]).astype(int)
@@ -83,11 +86,17 @@ def evaluate(
     return rows
 
 
-def check_methods(methods: list[str]) -> None:
-    """Raises ValueError for a method that does not exist."""
+def check_methods(methods: list[str], config: Config) -> None:
+    """Raises ValueError for a method that does not exist, or needs a distance never learned."""
     for method in methods:
         if method not in METHODS:
             raise ValueError(f"evaluation.methods has {method!r}; allowed are {', '.join(METHODS)}")
+    by_distance = config.evaluation.energy == "distance" or "flat_distance" in methods
+    if by_distance and not config.training.distance_updates:
+        raise ValueError(
+            "training.distance_updates = 0, so the run has no learned distance; give ENERGY=l2, "
+            "and leave flat_distance out of evaluation.methods"
+        )
 
 
 def _trials(

@@ -1,6 +1,5 @@
 """One level of the stack: the parts it is made of and the facts measured about it."""
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -40,8 +39,9 @@ class LevelSpec:
 class Level(nn.Module):
     """A joint-embedding predictive world model at one time scale.
 
-    Parts (see `design`: encoder, action encoder, action prior, predictor, distance) are built by
-    `levels.build_levels`; nothing here knows their architecture, nor its place in the stack.
+    Its parts (encoder, action encoder, action prior, predictor, distance) are built by
+    `levels.build_levels`; nothing here knows their architecture, nor its place in the stack. A
+    distance has `steps(z, goal)`, `all_steps(z, goals)`, and `here`, its part that runs for each z.
 
     Attributes:
         ratio: steps of the level below (at the bottom: env steps) in one step of this level.
@@ -111,8 +111,3 @@ def rollout(
     for h in range(actions.shape[-2]):
         latents.append(level.predict(latents[-1], actions[..., h, :]))
     return torch.stack(latents, dim=-2)
-
-
-def count_predictor_flops(level: Level) -> int:
-    """FLOPs of one predictor row: two for each weight of its matrices."""
-    return sum(2 * math.prod(p.shape) for p in level.predictor.parameters() if p.ndim == 2)

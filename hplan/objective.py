@@ -156,7 +156,7 @@ def distance_loss(
     batch_size, length, _ = z.shape
     draw = batch_rand((batch_size, config.distance_starts, 2), generator).to(z.device)
     start = (draw[..., 0] * (length - stride)).long()
-    # Half of the walk's own goals lie within a few steps, where exactness decides success.
+    # The walk's own goals lie within a few steps, where exactness decides success.
     farthest = (length - 1 - start).clamp(max=4 * stride + 12)
     ahead = (draw[..., 1] * (farthest + 1)).long()
     rows = torch.arange(batch_size, device=z.device).unsqueeze(1)

@@ -116,7 +116,7 @@ def evaluation_flops(levels: nn.ModuleList, k: int, target_level: int, name: Ene
         parts.append(levels[k].action_prior)
     parts += [level.encoder for level in levels[k + 1 : target_level + 1]]
     if name == "distance":
-        parts.append(levels[target_level].distance)
+        parts.append(levels[target_level].distance.here)
     return sum(2 * p.numel() for part in parts for p in part.parameters() if p.ndim >= 2)
 
 

@@ -20,7 +20,9 @@ VERSION = 1
 ROOT = 0
 
 Cause = Literal["start", "clock", "done", "reached", "target_changed", "surprise", "escape"]
-Outcome = Literal["reached", "expired", "target_changed", "surprise", "success", "out_of_steps"]
+Outcome = Literal[
+    "done", "reached", "expired", "target_changed", "surprise", "success", "out_of_steps"
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +37,9 @@ class PlanRecord:
             it carried out ("done"), the subgoal met ("reached"), another target from above
             ("target_changed"), a prediction that failed ("surprise"), a cycle left ("escape").
         made: env step at which it was made.
-        outcome: how it ended: its target met ("reached"), its time over ("expired"), as the causes
-            ("target_changed", "surprise"), with the episode ("success", "out_of_steps").
+        outcome: how it ended: carried out ("done"), its target met ("reached"), its time over
+            ("expired"), as the causes ("target_changed", "surprise"), with the episode
+            ("success", "out_of_steps").
         ended: env step at which it ended.
         energy_before: energy towards its target where it was made.
         energy_promised: energy towards its target where its prediction ends.

@@ -36,7 +36,8 @@ def test_without_surprises_nothing_changes():
     model = corrected()
     for start in (-3.0, 0.0, 2.0):
         assert torch.equal(
-            predictions(model, start), predictions(CorrectedLevel(level(), model.corrections), start)
+            predictions(model, start),
+            predictions(CorrectedLevel(level(), model.corrections), start),
         )
         plain = level().predict(torch.full((B, A, D), start), torch.eye(A).expand(B, -1, -1))
         assert torch.equal(predictions(model, start), plain)

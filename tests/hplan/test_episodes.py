@@ -64,7 +64,7 @@ def test_a_plan_ends_when_the_next_of_its_level_is_made_or_with_its_episode(room
             own = [record for record in records if record.level == level]
             for plan, after in zip(own, own[1:], strict=False):
                 assert plan.ended == after.made
-                assert plan.outcome in ("reached", "expired", "target_changed", "surprise")
+                assert plan.outcome in ("done", "reached", "expired", "target_changed", "surprise")
             for plan in own[-1:]:
                 assert (plan.outcome, plan.ended) == (last, rooms.env_steps[episode])
             assert [plan.cause == "start" for plan in own] == [i == 0 for i in range(len(own))]
@@ -128,7 +128,7 @@ def test_plans_are_kept_of_episodes_spread_evenly():
     assert list(found.records) == [0, 4, 8]
     # Ten steps at three a plan; the last plan arrives.
     assert all(
-        [r.outcome for r in found.records[e]] == ["reached"] * 3 + ["success"] for e in (0, 8)
+        [r.outcome for r in found.records[e]] == ["done"] * 3 + ["success"] for e in (0, 8)
     )
     assert [r.made for r in found.records[4]] == [0, 3, 6, 9]
     assert [r.energy_before for r in found.records[4]] == [10, 7, 4, 1]

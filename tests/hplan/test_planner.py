@@ -110,8 +110,8 @@ def test_flops_of_a_row_are_those_of_the_parts_it_passes():
     for k in range(3):
         own = [learned[k].predictor] + ([learned[k].action_prior] if k else [])
         assert evaluation_flops(learned, k, k, "l2") == size(*own)
-        assert evaluation_flops(learned, k, k, "distance") == size(*own, learned[k].distance)
-    both = [learned[0].predictor, learned[1].encoder, learned[2].encoder, learned[2].distance]
+        assert evaluation_flops(learned, k, k, "distance") == size(*own, learned[k].distance.here)
+    both = [learned[0].predictor, learned[1].encoder, learned[2].encoder, learned[2].distance.here]
     assert evaluation_flops(learned, 0, 2, "distance") == size(*both)
 
 

@@ -172,7 +172,7 @@ def _edit(node, **changes):
         (lambda data: data["nodes"][2].pop("horizon"), "plan 2 lacks or should not have hor"),
         (_edit(2, colour="red"), "plan 2 lacks or should not have colour"),
         (_edit(2, cause="whim"), "plan 2 has cause 'whim'; known: start, clock"),
-        (_edit(2, outcome=None), "plan 2 has outcome None; known: reached"),
+        (_edit(2, outcome=None), "plan 2 has outcome None; known: done, reached"),
         (_edit(2, support="far"), "plan 2 has support 'far'; allowed is a number"),
         (_edit(2, made=True), "plan 2 has made True"),
         (_edit(2, horizon=1.5), "plan 2 has horizon 1.5"),
