@@ -25,7 +25,7 @@ class DataConfig:
 
     folder: str = "data"
     """Where datasets are kept, one folder for each set of the settings below."""
-    num_episodes: int = 4000
+    num_episodes: int = 10000
     """How many episodes to collect."""
     episode_length: int = 150
     """Env steps in each of them."""
@@ -79,7 +79,7 @@ class LossConfig:
     """Inverse dynamics: tell the action from two successive latents."""
     smoothness_weight: float = 0.0
     """Mean squared change of the latent over one step of the level."""
-    distance_starts: int = 8
+    distance_starts: int = 12
     """States of each clip from which it learns, each with a goal of its own walk and all others."""
     distance_discount: float = 0.98
     """Discount over one step of this level."""
@@ -141,18 +141,18 @@ class TrainingConfig:
     num_updates: int = 4500
     distance_updates: int = 2500
     """The last of the updates: the world models stay as they are, and the distances are learned."""
-    batch_size: int = 64
+    batch_size: int = 32
     """Clips in an update, over all devices together."""
     clip_length: int = 100
     """Env steps of a clip."""
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     warmup_updates: int = 50
-    num_goals: int = 512
+    num_goals: int = 256
     """Observations of other walks that serve as goals of the distances in an update."""
     clip_norm: float = 1.0
     """Largest norm of the gradient."""
-    target_rate: float = 0.1
+    target_rate: float = 0.2
     """How fast the target network of the distance follows, a share of the gap per update."""
     validate_every: int = 500
     """Updates between validations (and checkpoints)."""

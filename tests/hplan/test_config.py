@@ -1,8 +1,13 @@
 """Settings of every level from one template and its overrides."""
 
+from dataclasses import asdict
+from pathlib import Path
+
 import pytest
+import yaml
 
 from hplan.config import (
+    Config,
     HierarchyConfig,
     LevelConfig,
     LossConfig,
@@ -11,6 +16,7 @@ from hplan.config import (
     strides,
 )
 
+ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = LevelConfig(model=ModelConfig(ratio=7, latent_dim=11), loss=LossConfig(rollout_depth=3))
 
 
@@ -90,3 +96,11 @@ def test_a_depth_below_one_is_refused(num_levels):
 def test_strides_are_products_of_ratios():
     assert strides(_levels(4, model__ratio=[1, 5, 3, 2])) == [1, 5, 15, 30]
     assert strides(_levels(2)) == [7, 49]
+
+
+def test_the_default_file_and_the_defaults_of_the_code_agree():
+    written = yaml.safe_load((ROOT / "configs" / "default.yaml").read_text())
+    coded = asdict(Config())
+    assert written["hierarchy"].pop("overrides"), "only the file has overrides"
+    coded["hierarchy"].pop("overrides")
+    assert written == coded

@@ -127,9 +127,7 @@ def test_plans_are_kept_of_episodes_spread_evenly():
     )
     assert list(found.records) == [0, 4, 8]
     # Ten steps at three a plan; the last plan arrives.
-    assert all(
-        [r.outcome for r in found.records[e]] == ["done"] * 3 + ["success"] for e in (0, 8)
-    )
+    assert all([r.outcome for r in found.records[e]] == ["done"] * 3 + ["success"] for e in (0, 8))
     assert [r.made for r in found.records[4]] == [0, 3, 6, 9]
     assert [r.energy_before for r in found.records[4]] == [10, 7, 4, 1]
     assert [r.steps_promised for r in found.records[4]] == [3, 3, 3, 1]
