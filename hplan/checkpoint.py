@@ -85,7 +85,9 @@ def load_checkpoint(run_dir: Path) -> Checkpoint:
     try:
         metadata = json.loads(path.read_text())
         weights = (path.parent / metadata["weights"]).read_bytes()
-        expected = metadata["sha256"]
+        expected, version = metadata["sha256"], metadata["format"]
+        config, spec = metadata["config"], metadata["spec"]
+        update = int(metadata["update"])
     except FileNotFoundError as error:
         raise ValueError(
             f"run {run_dir} has no checkpoint yet ({error.filename} is missing); "
@@ -93,9 +95,9 @@ def load_checkpoint(run_dir: Path) -> Checkpoint:
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is truncated or altered ({error}); train again") from error
-    if metadata["format"] != FORMAT_VERSION:
+    if version != FORMAT_VERSION:
         raise ValueError(
-            f"{path} has format {metadata['format']}, this version reads {FORMAT_VERSION}; train "
+            f"{path} has format {version}, this version reads {FORMAT_VERSION}; train "
             "again or use the version of hplan that wrote it"
         )
     if hashlib.sha256(weights).hexdigest() != expected:
@@ -104,9 +106,9 @@ def load_checkpoint(run_dir: Path) -> Checkpoint:
             f"that of {path.name}); train again"
         )
     return Checkpoint(
-        config=config_from_dict(metadata["config"]),
-        spec=ObservationSpec.from_dict(metadata["spec"]),
-        update=metadata["update"],
+        config=config_from_dict(config),
+        spec=ObservationSpec.from_dict(spec),
+        update=update,
         weights=load(weights),
     )
 

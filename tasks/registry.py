@@ -116,7 +116,11 @@ def _env_task(
     options: EnvOptions | None = None,
 ) -> Task:
     """The task of reaching any cell of a MiniGrid environment, with the bins that it fills."""
-    env = gym.make(env_id, **(options(layout_seed) if options else {}))
+    try:
+        env = gym.make(env_id, **(options(layout_seed) if options else {}))
+    except gym.error.Error as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"task '{name}' cannot be made ({reason}); choose another.") from error
     world = fixed_world(env, layout_seed)
     env.close()
     return Task(

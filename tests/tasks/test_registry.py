@@ -1,5 +1,6 @@
 """Naming a task: ours, a MiniGrid id, an import path, and everything else."""
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -7,6 +8,7 @@ from tasks import TASKS, build_task
 from tasks.registry import build_env
 
 OWN = """
+import gymnasium as gym
 import numpy as np
 from tasks import GridWorld, Task
 
@@ -97,3 +99,12 @@ def test_bad_seed_and_unknown_environment_are_refused():
         build_task("four-rooms", -1)
     with pytest.raises(ValueError, match="unknown task 'room'"):
         build_env("room", 0, max_steps=5)
+
+
+def test_an_environment_that_gymnasium_cannot_make_is_refused_in_one_line(monkeypatch):
+    def broken(env_id: str, **options: object) -> None:
+        raise gym.error.DependencyNotInstalled("its engine is missing\ninstall it")
+
+    monkeypatch.setattr("tasks.registry.gym.make", broken)
+    with pytest.raises(ValueError, match="cannot be made .its engine is missing.; choose another"):
+        build_task("MiniGrid-FourRooms-v0", 0)
