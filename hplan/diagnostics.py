@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from hplan.config import LevelConfig
 from hplan.level import encode_stack
-from hplan.objective import ClipBatch, encode_clips, rollout_errors
+from hplan.objective import ClipBatch, encode_clips, prior_loss, rollout_errors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +87,7 @@ def validate(
         metrics[f"level{k}/effective_rank"] = effective_rank(z)
         if at_level.action_std is not None:
             metrics[f"level{k}/macro_action_std"] = at_level.action_std.mean()
+            metrics[f"level{k}/macro_action_nats"] = prior_loss(level, at_level)
     if pairs is not None:
         metrics |= _energy_metrics(levels, pairs)
     return metrics

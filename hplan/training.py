@@ -14,6 +14,8 @@ from hplan.diagnostics import ValidationPairs, validate
 from hplan.distributed import rank
 from hplan.objective import ClipBatch, distances_loss, stack_loss
 
+LEAST_NATS = 0.02  # of a macro-action; those that planned well told 0.7 to 1.8
+
 logger = logging.getLogger(__name__)
 
 
@@ -135,5 +137,11 @@ def collapse_alarms(metrics: dict[str, Tensor], least_std: float) -> list[str]:
                 f"(alarm below {least_std}) and an effective rank of {rank_left:.1f}; its "
                 "predictions say nothing any more. Raise its regulariser_weight or lower its "
                 "prediction_weight."
+            )
+        if metric == "macro_action_nats" and value < LEAST_NATS:
+            alarms.append(
+                f"collapse: the macro-actions of {level} tell {float(value):.3f} nats of what "
+                f"changes (alarm below {LEAST_NATS}), so there is nothing to plan with. Lower its "
+                "prior_weight."
             )
     return alarms

@@ -222,3 +222,11 @@ def test_held_out_clips_do_not_depend_on_training_and_are_of_another_seed() -> N
     assert not torch.equal(drawn.actions, sampler.draw(4).actions)
     other = clip_sources(replace(config, seed=1), task, store)[0]
     assert not torch.equal(drawn.actions, other.draw(3).actions)
+
+
+def test_macro_actions_that_tell_nothing_ring_the_alarm():
+    told = {"level1/macro_action_nats": torch.tensor(0.7)}
+    silent = {"level1/macro_action_nats": torch.tensor(0.001)}
+    assert collapse_alarms(told, 0.1) == []
+    (message,) = collapse_alarms(silent, 0.1)
+    assert "level1 tell 0.001 nats" in message and "prior_weight" in message
