@@ -467,7 +467,7 @@ def _line_walks(num_places, num_walks, length, stride):
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_a_distance_learns_the_steps_along_a_line_from_walks_to_and_fro(stride):
-    num_places, discount, num_updates = 11, 0.9, 500
+    num_places, discount, num_updates = 11, 0.9, 300
     clips = _line_walks(num_places, 23, 41, stride)
     torch.manual_seed(0)
     spec = LevelSpec(
@@ -494,11 +494,10 @@ def test_a_distance_learns_the_steps_along_a_line_from_walks_to_and_fro(stride):
             place[:, None].expand(-1, num_places, -1), place.expand(num_places, -1, -1)
         )
     truth = (torch.arange(num_places)[:, None] - torch.arange(num_places)).abs()
-    assert (steps - truth).abs().mean() < 0.45 * stride
-    # From one end to the other, and back, it grows; neighbours at the far end may change places.
-    apart = 2 * stride
-    assert torch.all(steps[0, apart:] > steps[0, :-apart])
-    assert torch.all(steps[-1, :-apart] > steps[-1, apart:])
+    assert (steps - truth).abs().mean() < 0.4 * stride
+    # From one end to the other, and back, it grows with every step of the level.
+    assert torch.all(steps[0, stride:] > steps[0, :-stride])
+    assert torch.all(steps[-1, :-stride] > steps[-1, stride:])
 
 
 # Learning
