@@ -86,7 +86,7 @@ class Agent:
         Args:
             obs: (B, *obs_shape).
             goals: [(B, D_k)] latents of the goal observation at every level.
-            alive: (B,) bool, the episodes still running; no work is spent on the others.
+            alive: (B,) bool, the episodes still running; no plan is made for the others.
         """
         latents = encode_stack(self.levels, obs)
         bottom = state.plans[0]

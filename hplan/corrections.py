@@ -18,14 +18,12 @@ class Corrections:
 
     Attributes:
         starts: (B, M, D) latents from which, actions: (B, M, A) one-hot, ends: (B, M, D) reached.
-        count: (B,) how many there were.
         radius: mean squared difference per dimension within which a latent is at a start.
     """
 
     starts: Tensor
     actions: Tensor
     ends: Tensor
-    count: Tensor
     radius: float
 
     def of(self, rows: Tensor) -> "Corrections":
@@ -35,7 +33,6 @@ class Corrections:
             starts=self.starts[rows],
             actions=self.actions[rows],
             ends=self.ends[rows],
-            count=self.count[rows],
         )
 
     def with_surprise(
@@ -47,7 +44,6 @@ class Corrections:
             starts=_pushed(self.starts, rows, start),
             actions=_pushed(self.actions, rows, action),
             ends=_pushed(self.ends, rows, end),
-            count=self.count.index_add(0, rows, torch.ones_like(rows)),
         )
 
 
@@ -63,7 +59,6 @@ def no_corrections(z: Tensor, action: Tensor, memory: int, radius: float) -> Cor
         starts=starts,
         actions=action.new_zeros(z.shape[0], memory, action.shape[1]),
         ends=starts,
-        count=torch.zeros(z.shape[0], dtype=torch.long, device=z.device),
         radius=radius,
     )
 

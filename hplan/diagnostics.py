@@ -70,7 +70,7 @@ def validate(
 ) -> dict[str, Tensor]:
     """Metrics of all levels on held-out clips, keyed `level{k}/{name}`; calibrates each level.
 
-    Writes `Level.move` and `Level.rollout_error`, in whose units the planner judges surprise.
+    Writes `Level.move`, in whose units the planner judges surprise, and `Level.rollout_error`.
     """
     metrics: dict[str, Tensor] = {}
     encoded = encode_clips(levels, configs, clips, generator)

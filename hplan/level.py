@@ -1,6 +1,7 @@
 """One level of the stack: the parts it is made of and the facts measured about it."""
 
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -94,6 +95,18 @@ class Level(nn.Module):
         return self.distance.steps(z, goal) * self.stride
 
 
+@runtime_checkable
+class Model(Protocol):
+    """What a search knows of a level, or of one whose predictions are mended."""
+
+    num_actions: int
+    action_prior: nn.Module | None
+
+    def predict(self, z: Tensor, action: Tensor) -> Tensor:
+        """As `Level.predict`."""
+        ...
+
+
 def encode_stack(levels: nn.ModuleList, obs: Tensor) -> list[Tensor]:
     """Latents [(B, D_k)] of observations (B, *obs_shape) at every level, bottom first."""
     latents, below = [], obs
@@ -104,7 +117,7 @@ def encode_stack(levels: nn.ModuleList, obs: Tensor) -> list[Tensor]:
 
 
 def rollout(
-    level: Level, z: Float[Tensor, "*B D"], actions: Float[Tensor, "*B H A"]
+    level: Model, z: Float[Tensor, "*B D"], actions: Float[Tensor, "*B H A"]
 ) -> Float[Tensor, "*B H+1 D"]:
     """Predicted latents under `actions`, one step of the level each; index 0 is the start."""
     latents = [z]

@@ -6,7 +6,8 @@ from torch.nn import functional as F
 
 from hplan.config import PlannerConfig
 from hplan.energy import Energy
-from hplan.search.result import Model, SearchResult, end_scores, repeat_after
+from hplan.level import Model, rollout
+from hplan.search.result import SearchResult, end_scores, repeat_after
 
 NOISE_BOUND = 2.5  # in std of the prior: candidates stay such as the data contains from there
 LEAST_STD = 0.1
@@ -77,7 +78,8 @@ def categorical_cem(
         drawn = torch.multinomial(rows, config.num_candidates, True, generator=generator)
         drawn = drawn.view(batch_size, config.horizon, -1).transpose(1, 2).to(z.device)
         actions = F.one_hot(drawn, num_actions).to(z)
-        latents = _rollout(level, z, actions)
+        starts = z.unsqueeze(1).expand(-1, actions.shape[1], -1)
+        latents = rollout(level, starts, actions)
         totals, lefts = _totals(latents, energy, cost, arrival)
         elites, best = _elites_and_best(actions, latents, totals, lefts, config.num_elites, best)
         chosen = actions.gather(1, elites[..., None, None].expand(-1, -1, *shape[1:]))
@@ -96,14 +98,6 @@ def _prior_rollout(level: Model, z: Tensor, noise: Tensor) -> Tensor:
     for h in range(noise.shape[2]):
         mean, std = level.action_prior(latents[-1])
         latents.append(level.predict(latents[-1], mean + std * noise[:, :, h]))
-    return torch.stack(latents, dim=2)
-
-
-def _rollout(level: Model, z: Tensor, actions: Tensor) -> Tensor:
-    """Latents (B, N, H + 1, D) under `actions` (B, N, H, A)."""
-    latents = [z.unsqueeze(1).expand(-1, actions.shape[1], -1)]
-    for h in range(actions.shape[2]):
-        latents.append(level.predict(latents[-1], actions[:, :, h]))
     return torch.stack(latents, dim=2)
 
 

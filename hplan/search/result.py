@@ -15,22 +15,9 @@ horizon: an energy that falls too slowly along the way would else make standing 
 """
 
 from dataclasses import dataclass, fields
-from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor, nn
-
-
-@runtime_checkable
-class Model(Protocol):
-    """What a search knows of a level, or of one whose predictions are mended."""
-
-    num_actions: int
-    action_prior: nn.Module | None
-
-    def predict(self, z: Tensor, action: Tensor) -> Tensor:
-        """As `Level.predict`."""
-        ...
+from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,8 @@ from torch.nn import functional as F
 
 from hplan.config import PlannerConfig
 from hplan.energy import Energy
-from hplan.search.result import Model, SearchResult, end_scores, repeat_after
+from hplan.level import Model
+from hplan.search.result import SearchResult, end_scores, repeat_after
 
 
 def tree(
