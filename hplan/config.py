@@ -73,8 +73,16 @@ class LossConfig:
     """Weight of the regulariser as a whole; 0 lets the latent collapse."""
     regulariser_options: dict[str, float] = field(default_factory=dict)
     """Keyword arguments of the regulariser."""
-    prior_weight: float = 0.02
-    """KL divergence of macro-actions from the learned prior."""
+    prior_weight: float = 0.05
+    """KL divergence of macro-actions from the learned prior, in units of the mean squared move."""
+    free_nats: float = 1.0
+    """Divergence of a macro-action that costs nothing."""
+    walk_weight: float = 2.0
+    """Hinge that keeps every dimension varying within a walk; a part of the regulariser."""
+    walk_steps: int = 10
+    """Length of such a walk in steps of this level, or the clip's."""
+    walk_std: float = 0.5
+    """Standard deviation of a dimension within it below which the hinge pushes."""
     inverse_weight: float = 0.0
     """Inverse dynamics: tell the action from two successive latents."""
     smoothness_weight: float = 0.0
@@ -169,6 +177,8 @@ class EvaluationConfig:
     episodes_per_bin: int = 100
     brief_episodes_per_bin: int = 20
     """The same in the short evaluation that ends `train`."""
+    during_training: int = 1
+    """The same after every validation of `train`; 0 for none."""
     suite_seed: int = 0
     """Draws the start-goal pairs."""
     num_trees: int = 20
@@ -258,3 +268,22 @@ def strides(levels: list[LevelConfig]) -> list[int]:
         stride *= level.model.ratio
         result.append(stride)
     return result
+
+
+def leaves(kind: type, prefix: str = "") -> list[str]:
+    """Paths of all single settings of a group of settings."""
+    return [
+        path
+        for f in fields(kind)
+        for path in (
+            leaves(f.type, f"{prefix}{f.name}.") if is_dataclass(f.type) else [prefix + f.name]
+        )
+    ]
+
+
+def groups(kind: type, prefix: str = "") -> list[str]:
+    """Paths of all groups within a group of settings."""
+    nested = [f for f in fields(kind) if is_dataclass(f.type)]
+    return [
+        path for f in nested for path in [prefix + f.name, *groups(f.type, f"{prefix}{f.name}.")]
+    ]

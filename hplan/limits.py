@@ -23,6 +23,7 @@ LEAST = {
     "task.layout_seed": 0,
     "evaluation.episodes_per_bin": 0,
     "evaluation.brief_episodes_per_bin": 1,
+    "evaluation.during_training": 0,
     "evaluation.suite_seed": 0,
     "evaluation.num_trees": 0,
     "evaluation.budget_factor": 1,
@@ -49,6 +50,9 @@ LEVEL_LEAST = {
     "planner.lead": 1,
     "planner.reach": 0,
     "planner.tolerance": 0,
+    "loss.free_nats": 0,
+    "loss.walk_steps": 1,
+    "loss.walk_std": 0,
     **{f"loss.{f.name}": 0 for f in fields(LevelConfig().loss) if f.name.endswith("_weight")},
 }
 BETWEEN_ZERO_AND_ONE = ("loss.distance_discount", "loss.distance_expectile")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hplan.config import LevelConfig, LossConfig
-from hplan.distributed import batch_rand, batch_randn
+from hplan.distributed import batch_rand, batch_randn, global_mean
 from hplan.level import Level, rollout
 from hplan.regularisers import build_regulariser
 
@@ -115,11 +115,41 @@ def rollout_errors(
 
 
 def prior_loss(level: Level, clips: EncodedClips) -> Float[Tensor, ""]:
-    """KL divergence () from the macro-actions to their prior, summed over dimensions."""
+    """KL divergence () from the macro-actions to their prior, summed over dimensions.
+
+    In nats; the mean over all processes.
+    """
     mean, std = level.action_prior(clips.z[:, : clips.action.shape[1]])
     ratio = (clips.action_std / std).square()
     gap = ((clips.action_mean - mean) / std).square()
-    return 0.5 * (ratio + gap - 1.0 - ratio.log()).sum(-1).mean()
+    divergence = 0.5 * (ratio + gap - 1.0 - ratio.log()).sum(-1)
+    return global_mean(divergence.mean(dim=1))
+
+
+def squared_moves(level: Level, clips: EncodedClips) -> Float[Tensor, " D"]:
+    """Mean squared change (D,) of the latents over one step of the level, over all processes."""
+    change = clips.z[:, level.stride :] - clips.z[:, : -level.stride]
+    return global_mean(change.square().mean(dim=1))
+
+
+def walk_loss(level: Level, clips: EncodedClips, num_steps: int, least: float) -> Float[Tensor, ""]:
+    """Hinge () on the standard deviation of each dimension within walks, at `least`.
+
+    Prediction alone is best served by what stays the same in a walk, such as the part of the world
+    that it is in; variance over many walks does not tell that from a latent to plan in. A level has
+    to see change at its own time scale.
+
+    Source: the failure is that of Sobal et al., "Joint embedding predictive architectures focus on
+    slow features" (arXiv 2211.10831); the hinge is VICReg's (arXiv 2105.04906, equation 1).
+
+    Args:
+        num_steps: length of a walk in steps of the level; at most the clip.
+    """
+    length = min(clips.z.shape[1], num_steps * level.stride + 1)
+    walks = clips.z.unfold(1, length, (length + 1) // 2)  # (B, N, D, length), half overlapping
+    centred = walks - walks.mean(dim=-1, keepdim=True)
+    variance = global_mean(centred.square().mean(dim=(1, 3)))
+    return (least - (variance + 1e-4).sqrt()).clamp(min=0).mean()
 
 
 def inverse_loss(level: Level, clips: EncodedClips) -> Float[Tensor, ""]:
@@ -199,12 +229,17 @@ def level_loss(
     for name, term in regulariser(clips.z.flatten(0, 1), generator).items():
         terms[name] = loss.regulariser_weight * term
     if level.action_prior is not None:
-        terms["prior_loss"] = loss.prior_weight * prior_loss(level, clips)
+        # In units of the squared move, as a prediction error's likelihood is: a level whose latents
+        # move little in one step would else gain more by telling nothing than by predicting.
+        weight = loss.prior_weight * squared_moves(level, clips).mean().detach()
+        terms["prior_loss"] = weight * prior_loss(level, clips).clamp(min=loss.free_nats)
     if loss.inverse_weight:
         terms["inverse_loss"] = loss.inverse_weight * inverse_loss(level, clips)
+    if loss.walk_weight:
+        weight = loss.regulariser_weight * loss.walk_weight
+        terms["walk_loss"] = weight * walk_loss(level, clips, loss.walk_steps, loss.walk_std)
     if loss.smoothness_weight:
-        change = clips.z[:, level.stride :] - clips.z[:, : -level.stride]
-        terms["smoothness_loss"] = loss.smoothness_weight * change.square().mean()
+        terms["smoothness_loss"] = loss.smoothness_weight * squared_moves(level, clips).mean()
     return terms
 
 

@@ -1,0 +1,214 @@
+"""Distances, learnt by temporal differences on frozen latents; and whole stacks that learn."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hplan.config import LossConfig
+from hplan.diagnostics import latent_std
+from hplan.level import LevelSpec
+from hplan.objective import distance_loss, distances_loss, encode_clips, stack_loss
+from levels.distances import EmbeddingDistance
+from tests.hplan.dot_walks import (
+    SPEC,
+    A,
+    B,
+    Between,
+    Constant,
+    D,
+    G,
+    T,
+    bare_level,
+    clips_of,
+    dot_walks,
+    seeded,
+    small_stack,
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """Matrices this small are slower on many threads, and very slow where others want the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+# Distances
+
+
+def _marked_clips(stride):
+    """Latents that say which clip and which time they are; other walks are clip -1."""
+    clip, time = torch.meshgrid(torch.arange(B), torch.arange(T + 1), indexing="ij")
+    goals = torch.stack([-torch.ones(G), torch.arange(G)], -1).float()
+    action = torch.zeros(B, T + 1 - stride, A)
+    return clips_of(torch.stack([clip, time], -1).float(), action, goals)
+
+
+@pytest.mark.parametrize("stride", [1, 5])
+def test_distances_are_asked_for_later_goals_of_the_walk_and_all_of_others(stride):
+    distance, target, clips = Constant(1.0), Constant(1.0), _marked_clips(stride)
+    config = LossConfig(distance_starts=4001)
+    distance_loss(bare_level(stride, distance=distance), target, clips, config, seeded())
+    (start, goal), (later, same_goal) = distance.own, target.own
+    assert len(start) == B * 4001
+    assert set(start[:, 1].tolist()) == set(range(T + 1 - stride)), "every step of the level"
+    assert torch.equal(later, start + torch.tensor([0, stride])), "the target looks a step later"
+    assert torch.equal(goal, same_goal) and torch.equal(goal[:, 0], start[:, 0])
+    ahead = (goal - start)[:, 1]
+    assert ahead.min() == 0 and ahead.max() > stride and goal[:, 1].max() == T
+    assert set(range(stride + 1)) <= set(ahead.tolist())
+    for asked, origin in ((distance.others, start), (target.others, later)):
+        assert torch.equal(asked[0], origin) and torch.equal(asked[1], clips.goals)
+
+
+@pytest.mark.parametrize("stride", [1, 5])
+@pytest.mark.parametrize(("guess", "promised"), [(3.0, 1.5), (1.2, 7.0)])
+def test_the_distance_loss_is_what_a_loop_over_its_pairs_gives(stride, guess, promised):
+    discount, low = 0.9, 0.2
+    config = LossConfig(distance_discount=discount, distance_expectile=low, distance_starts=501)
+    distance, target, clips = Constant(guess), Constant(promised), _marked_clips(stride)
+    level = bare_level(stride, distance=distance)
+    loss = distance_loss(level, target, clips, config, seeded())
+    estimate = 1 - discount**guess
+
+    def term(cost):
+        share = 1 - discount**cost
+        entropy = -share * math.log(estimate) - (1 - share) * math.log(1 - estimate)
+        return ((1 - low) if cost < guess else low) * entropy
+
+    total = 0.0
+    for start, goal in zip(*(x[:, 1].tolist() for x in distance.own), strict=True):
+        walked = (goal - start) / stride
+        total += term(walked if walked <= 1 else min(1 + promised, walked))
+    expected = total / (B * 501) + term(1 + promised)
+    assert loss.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_latents_and_the_target_take_no_gradient_from_the_distance():
+    z, goals = torch.randn(B, T + 1, D), torch.randn(G, D)
+    clips = clips_of(z.requires_grad_(), goals=goals.requires_grad_())
+    distance, target = Between(), Between()
+    loss = distance_loss(bare_level(distance=distance), target, clips, LossConfig(), seeded())
+    loss.backward()
+    assert z.grad is None and goals.grad is None and target.weight.grad is None
+    assert distance.weight.grad.abs() > 0
+
+
+def test_distances_and_world_models_are_trained_apart():
+    levels, configs = small_stack(3, **{"loss.inverse_weight": [1.0]})
+    targets = nn.ModuleList(copy.deepcopy(level.distance) for level in levels)
+    batch = dot_walks()
+
+    def trained():
+        return {
+            name.split(".")[1]
+            for name, p in levels.named_parameters()
+            if p.grad is not None and p.grad.abs().sum() > 0
+        }
+
+    stack_loss(levels, configs, batch, seeded())[0].backward()
+    parts = {"encoder", "action_encoder", "action_prior", "predictor", "inverse"}
+    assert trained() == parts
+    levels.zero_grad()
+    loss, terms = distances_loss(levels, targets, configs, batch, seeded())
+    loss.backward()
+    assert trained() == {"distance"}
+    assert all(p.grad is None for p in targets.parameters())
+    generator = seeded()
+    clips = encode_clips(levels, configs, batch, seeded())
+    for k, (level, target) in enumerate(zip(levels, targets, strict=True)):
+        expected = distance_loss(level, target, clips[k], configs[k].loss, generator)
+        torch.testing.assert_close(terms[f"level{k}/distance_loss"], expected)
+    torch.testing.assert_close(loss, torch.stack(list(terms.values())).sum())
+
+
+def _line_walks(num_places, num_walks, length, stride):
+    """Walks to and fro on a line, whose latent is the place, one-hot; they turn now and then."""
+    random = np.random.default_rng(0)
+    turns = np.where(random.random((num_walks, length)) < 0.15, -1, 1).cumprod(1)
+    walk = random.integers(num_places, size=(num_walks, 1)) + turns.cumsum(1)
+    last = num_places - 1
+    walk = np.abs((walk - last) % (2 * last) - last)
+    z = nn.functional.one_hot(torch.from_numpy(walk), num_places).float()
+    return clips_of(z, action=torch.zeros(num_walks, length - stride, A), goals=z[:, 0])
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_distance_learns_the_steps_along_a_line_from_walks_to_and_fro(stride):
+    num_places, discount, num_updates = 11, 0.9, 300
+    clips = _line_walks(num_places, 23, 41, stride)
+    torch.manual_seed(0)
+    spec = LevelSpec(
+        obs_shape=SPEC.shape, num_values=SPEC.num_values, ratio=1, stride=1, below_dim=1,
+        below_action_dim=0, latent_dim=num_places, action_dim=A, hidden_dim=31, num_hidden=2,
+        sample_obs=None,
+    )  # fmt: skip
+    level = bare_level(stride, distance=EmbeddingDistance(spec))
+    target = copy.deepcopy(level.distance).requires_grad_(False)
+    optimizer = torch.optim.Adam(level.distance.parameters())
+    config = LossConfig(distance_discount=discount, distance_starts=8)
+    generator = seeded()
+    for update in range(num_updates):
+        optimizer.param_groups[0]["lr"] = 1e-2 * (1 - update / num_updates)
+        optimizer.zero_grad()
+        distance_loss(level, target, clips, config, generator).backward()
+        optimizer.step()
+        with torch.no_grad():
+            for slow, fast in zip(target.parameters(), level.distance.parameters(), strict=True):
+                slow.lerp_(fast, 0.1)
+    place = torch.eye(num_places)
+    with torch.no_grad():
+        steps = level.steps_left(
+            place[:, None].expand(-1, num_places, -1), place.expand(num_places, -1, -1)
+        )
+    truth = (torch.arange(num_places)[:, None] - torch.arange(num_places)).abs()
+    assert (steps - truth).abs().mean() < 0.4 * stride
+    # From one end to the other, and back, it grows with every step of the level.
+    assert torch.all(steps[0, stride:] > steps[0, :-stride])
+    assert torch.all(steps[-1, :-stride] > steps[-1, stride:])
+
+
+# Learning
+
+
+def _train(num_updates, **overrides):
+    """Losses by update, and the spread of the latents before and after, of one batch learnt."""
+    levels, configs = small_stack(2, **overrides)
+    batch = dot_walks()
+
+    def spread():
+        with torch.no_grad():
+            clips = encode_clips(levels, configs, batch, seeded())
+            return [latent_std(at_level.z.flatten(0, 1)).item() for at_level in clips]
+
+    before = spread()
+    optimizer = torch.optim.Adam(levels.parameters())
+    history = []
+    for update in range(num_updates):
+        optimizer.param_groups[0]["lr"] = 1e-2 * (1 - update / num_updates)
+        optimizer.zero_grad()
+        loss, terms = stack_loss(levels, configs, batch, seeded(update))
+        loss.backward()
+        optimizer.step()
+        history.append([terms[f"level{k}/prediction_loss"].item() for k in (0, 1)])
+    return history, before, spread()
+
+
+def test_a_stack_learns_one_batch_and_keeps_its_spread():
+    history, _, spread = _train(280, **{"model.num_hidden": [2]})
+    for k in (0, 1):
+        assert np.mean([losses[k] for losses in history[-10:]]) < history[0][k] / 10
+        assert spread[k] > 0.8
+
+
+def test_without_the_regulariser_the_latents_collapse():
+    history, before, after = _train(80, **{"loss.regulariser_weight": [0.0]})
+    for k in (0, 1):
+        assert history[-1][k] < history[0][k] / 10, "the prediction loss alone sees nothing wrong"
+        assert after[k] < before[k] / 4
