@@ -98,9 +98,8 @@ class Agent:
             state, events = self._decide(state, due, surprised, latents, goals, generator)
         bottom = state.plans[0]
         rows = torch.arange(obs.shape[0], device=bottom.position.device)
-        actions = bottom.actions[
-            rows, (bottom.position - 1).clamp(max=bottom.actions.shape[1] - 1)
-        ].argmax(-1)
+        step = (bottom.position - 1).clamp(max=bottom.actions.shape[1] - 1)
+        actions = bottom.actions[rows, step].argmax(-1)
         plans = [replace(plan, age=plan.age + 1) for plan in state.plans]
         plans[0] = replace(plans[0], position=bottom.position + 1)
         return actions, replace(state, plans=plans, last_latent=latents[0]), events
@@ -285,15 +284,17 @@ class Agent:
             corrections=None if k else scene.corrections,
         )
         start = scene.latents[target_level][rows]
-        flops = evaluation_flops(self.levels, k, target_level, name)
         return PlanEvent(
             level=k,
-            stride=self.levels[k].stride,
             rows=rows,
             identity=state.num_plans[rows] + 1,
             parent=parent,
             cause=cause,
+            target=target,
+            target_level=target_level,
+            energy_name=name,
             before=energy_left(self.levels[target_level], start, target, name),
             result=result,
-            flops=result.evaluations * flops,
+            lead=self._lead(k) if k else 0,
+            flops=result.evaluations * evaluation_flops(self.levels, k, target_level, name),
         )

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from hplan.config import LevelConfig
 from hplan.corrections import Corrections
+from hplan.energy import EnergyName
 from hplan.search.result import SearchResult
 
 
@@ -87,25 +88,39 @@ class PlanEvent:
     """Plans of one level made at one env step, for R of the environments.
 
     Attributes:
-        level: which level; stride: its env steps a step.
+        level: which level.
         rows: (R,) environments.
         identity, parent: (R,) numbers of the plan and of the one above in whose service it is; 0 is
             the goal.
         cause: (R,) of `Cause`.
-        before: (R,) energy at the start, in the target's space.
+        target: (R, D) latents to reach, in the space of level `target_level`.
+        energy_name: by which it is sought.
+        before: (R,) energy at the start.
         result: what the search found.
-        flops: (R,) spent on it.
+        lead: steps of the level to the first subgoal that it sets; 0 at the bottom: it sets none.
+        flops: spent on each.
     """
 
     level: int
-    stride: int
     rows: Tensor
     identity: Tensor
     parent: Tensor
     cause: Tensor
+    target: Tensor
+    target_level: int
+    energy_name: EnergyName
     before: Tensor
     result: SearchResult
+    lead: int
     flops: int
+
+    @property
+    def subgoals(self) -> Tensor | None:
+        """(R, D) the first subgoal that each sets, in the level's own space; None at the bottom."""
+        if not self.lead:
+            return None
+        ahead = self.result.num_steps.clamp(max=self.lead)
+        return self.result.latents[torch.arange(ahead.shape[0], device=ahead.device), ahead]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from hplan.agent import Agent
-from hplan.agent_state import Cause, PlanEvent
+from hplan.agent_state import Cause
 from hplan.dataset import ObservationSpec
 from hplan.level import encode_stack
-from hplan.subgoal_tree import PlanRecord
+from hplan.recording import PlanLog, Recording
 
 
 @runtime_checkable
@@ -33,7 +33,7 @@ class Worlds(Protocol):
 
 @runtime_checkable
 class Task(Protocol):
-    """What an evaluation asks of a task."""
+    """What an evaluation asks of a task. It may also be `hplan.drawing.Pictured`."""
 
     name: str
     spec: ObservationSpec
@@ -60,7 +60,7 @@ class Episodes:
         evaluations, flops: (E,) predictor rows and FLOPs spent on planning.
         plans_by_level: (E, K); plans_by_cause: (E, number of `Cause`s).
         seconds: spent in the agent.
-        records: of the plans of the episodes whose plans were kept, by episode.
+        recordings: of the episodes whose plans were kept, by episode.
     """
 
     success: np.ndarray
@@ -70,7 +70,7 @@ class Episodes:
     plans_by_level: np.ndarray
     plans_by_cause: np.ndarray
     seconds: float
-    records: dict[int, list[PlanRecord]]
+    recordings: dict[int, Recording]
 
 
 def run_agent(
@@ -82,18 +82,23 @@ def run_agent(
     *,
     generator: torch.Generator,
     keep_plans: int = 0,
+    bank: np.ndarray | None = None,
 ) -> Episodes:
     """Runs E episodes with an agent, all at once.
+
+    What is kept of them changes nothing in them.
 
     Args:
         starts, goals: (E, ...) states of the task.
         budgets: (E,) env steps allowed.
-        keep_plans: of how many episodes, evenly spread over them, to keep every plan's record.
+        keep_plans: of how many episodes, evenly spread over them, to keep a recording.
+        bank: (M, *obs_shape) real observations among which each subgoal's nearest is looked for.
     """
     num_episodes, num_levels = len(starts), len(agent.levels)
     device = agent.levels[0].move.device
     worlds = task.batch(starts)
-    goal_latents = encode_goals(agent, task.observe(goals))
+    goal_obs = task.observe(goals)
+    goal_latents = encode_goals(agent, goal_obs)
     state = agent.start(num_episodes)
     success = task.is_success(worlds.states, goals)
     alive = ~success & (budgets > 0)
@@ -101,14 +106,14 @@ def run_agent(
     totals = np.zeros((num_episodes, 2))
     by_level = np.zeros((num_episodes, num_levels), dtype=np.int64)
     by_cause = np.zeros((num_episodes, len(Cause)), dtype=np.int64)
-    log = PlanLog(np.linspace(0, num_episodes - 1, min(keep_plans, num_episodes)).astype(int))
-    seconds, now = 0.0, 0
+    kept = np.linspace(0, num_episodes - 1, min(keep_plans, num_episodes)).astype(int)
+    log = PlanLog(agent, kept)
+    seconds, now, obs = 0.0, 0, worlds.observe()
+    log.saw(obs, np.ones_like(alive))
     while alive.any():
-        obs = torch.from_numpy(worlds.observe()).to(device)
+        seen, running = torch.from_numpy(obs).to(device), torch.from_numpy(alive).to(device)
         began = time.perf_counter()
-        actions, state, events = agent.act(
-            state, obs, goal_latents, torch.from_numpy(alive).to(device), generator
-        )
+        actions, state, events = agent.act(state, seen, goal_latents, running, generator)
         seconds += time.perf_counter() - began
         for event in events:
             rows = event.rows.cpu().numpy()
@@ -116,9 +121,11 @@ def run_agent(
             made = event.identity.cpu().numpy() > 0
             by_level[rows[made], event.level] += 1
             by_cause[rows[made], event.cause.cpu().numpy()[made]] += 1
-            log.made(event, rows, now)
+            log.made(event, now)
         worlds.step(np.where(alive, actions.cpu().numpy(), 0))
         now += 1
+        obs = worlds.observe()
+        log.saw(obs, alive)
         env_steps += alive
         reached = alive & task.is_success(worlds.states, goals)
         success |= reached
@@ -133,7 +140,7 @@ def run_agent(
         plans_by_level=by_level,
         plans_by_cause=by_cause,
         seconds=seconds,
-        records=log.records,
+        recordings=log.recordings(goal_obs, bank, task),
     )
 
 
@@ -141,65 +148,6 @@ def run_agent(
 def encode_goals(agent: Agent, obs: np.ndarray) -> list[Tensor]:
     """Latents [(B, D_k)] of goal observations (B, *obs_shape) at every level."""
     return encode_stack(agent.levels, torch.from_numpy(obs).to(agent.levels[0].move.device))
-
-
-class PlanLog:
-    """Turns plan events into the records of some episodes; a plan ends when the next is made."""
-
-    ENDED_BY = {
-        Cause.DONE: "done", Cause.CLOCK: "expired", Cause.SURPRISE: "surprise",
-        Cause.TARGET: "target_changed",
-    }  # fmt: skip
-    MADE_BECAUSE = {
-        Cause.START: "start", Cause.DONE: "done", Cause.CLOCK: "clock",
-        Cause.SURPRISE: "surprise", Cause.TARGET: "target_changed",
-    }  # fmt: skip
-
-    def __init__(self, episodes: np.ndarray) -> None:
-        self.records: dict[int, list[PlanRecord]] = {int(episode): [] for episode in episodes}
-        self._running: dict[int, dict[int, int]] = {int(episode): {} for episode in episodes}
-
-    def made(self, event: PlanEvent, rows: np.ndarray, now: int) -> None:
-        """New plans, at env step `now`."""
-        kept = np.isin(rows, list(self.records)) & (event.identity.cpu().numpy() > 0)
-        for i in np.flatnonzero(kept):
-            episode, cause = int(rows[i]), Cause(int(event.cause[i]))
-            self._end(episode, event.level, self.ENDED_BY.get(cause, "expired"), now)
-            self._running[episode][event.level] = len(self.records[episode])
-            result = event.result
-            self.records[episode].append(
-                PlanRecord(
-                    plan=int(event.identity[i]),
-                    parent=int(event.parent[i]),
-                    level=event.level,
-                    cause=self.MADE_BECAUSE[cause],
-                    made=now,
-                    outcome="out_of_steps",
-                    ended=now,
-                    energy_before=float(event.before[i]),
-                    energy_promised=float(result.left[i]),
-                    energy_ended=None,
-                    horizon=result.actions.shape[1],
-                    steps_promised=float(result.num_steps[i]) * event.stride,
-                    predictor_evaluations=result.evaluations,
-                    support=float(result.support[i]) if event.level else None,
-                    subgoal=None,
-                )
-            )
-
-    def episodes_ended(self, ended: np.ndarray, success: np.ndarray, now: int) -> None:
-        """The episodes `ended` (E,) are over; all their plans end with them."""
-        for episode in self.records:
-            if not ended[episode]:
-                continue
-            for level in list(self._running[episode]):
-                self._end(episode, level, "success" if success[episode] else "out_of_steps", now)
-
-    def _end(self, episode: int, level: int, outcome: str, now: int) -> None:
-        position = self._running[episode].pop(level, None)
-        if position is not None:
-            record = self.records[episode][position]
-            self.records[episode][position] = replace(record, outcome=outcome, ended=now)
 
 
 def run_random(
@@ -252,5 +200,5 @@ def _run_actions(
         plans_by_level=np.zeros((len(starts), 1), dtype=np.int64),
         plans_by_cause=np.zeros((len(starts), len(Cause)), dtype=np.int64),
         seconds=0.0,
-        records={},
+        recordings={},
     )

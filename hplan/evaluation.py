@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import numpy as np
 import torch
 from torch import nn
@@ -20,7 +21,7 @@ from hplan.config import Config, level_configs
 from hplan.energy import EnergyName
 from hplan.episodes import Episodes, Task, run_agent, run_random, run_shortest_paths
 from hplan.results import EpisodeOutcomes, summarise, write_results
-from hplan.subgoal_tree import build_tree, save_tree
+from hplan.subgoal_tree import save_tree
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,9 @@ def evaluate(
     *,
     methods: list[str],
     keep_plans: int = 0,
+    bank: np.ndarray | None = None,
+    update: int | None = None,
+    log_tree: Callable[[nx.DiGraph], None] | None = None,
     protocol: dict[str, Any] | None = None,
     report: Callable[[str], None] = logger.info,
 ) -> list[dict[str, Any]]:
@@ -56,7 +60,11 @@ def evaluate(
     Args:
         suite: starts, goals, optimal_steps, bin_index, all (E, ...), bins and sha256.
         folder: where results.json, results.csv and the subgoal trees go; None writes nothing.
-        keep_plans: subgoal trees to write.
+        keep_plans: subgoal trees to make, of episodes evenly spread over the suite.
+        bank: (M, *obs_shape) real observations, of which the nearest stands for a subgoal in the
+            trees; None leaves the subgoals out.
+        update: optimiser update of the weights, for the trees.
+        log_tree: given each subgoal tree.
         protocol: further facts for the protocol card.
         report: told of each method when it is done.
 
@@ -71,15 +79,19 @@ def evaluate(
     budgets = (settings.budget_factor * highest[suite.bin_index]).astype(int)
     budgets += settings.budget_extra
     rows = []
-    for trial in _trials(levels, config, task, suite, budgets, methods, keep_plans):
+    keep_plans = keep_plans if folder is not None or log_tree is not None else 0
+    for trial in _trials(levels, config, task, suite, budgets, methods, keep_plans, bank):
         outcomes = _outcomes(trial, config, task, suite)
         rows += summarise(outcomes, suite.bins)
         report(
             f"{trial.method} ({trial.energy}): {outcomes.success.mean():.0%} of "
             f"{len(outcomes.success)} episodes, {trial.episodes.seconds:.0f} s"
         )
-        if folder is not None and trial.episodes.records:
-            _write_trees(folder, trial, config, task, suite)
+        for episode, tree in _trees(trial, task, suite, update):
+            if folder is not None:
+                save_tree(folder / "episodes" / f"{trial.method}-{episode:05d}.json", tree)
+            if log_tree is not None:
+                log_tree(tree)
     if folder is not None:
         card = protocol_card(config, suite, budgets) | (protocol or {})
         write_results(folder, card, rows)
@@ -107,22 +119,29 @@ def _trials(
     budgets: np.ndarray,
     methods: list[str],
     keep_plans: int,
+    bank: np.ndarray | None,
 ) -> Iterator[Trial]:
     """Runs one method after the other; the hierarchy first: flat planning matches its work."""
     configs, settings = level_configs(config.hierarchy), config.evaluation
     names: dict[str, EnergyName] = {"flat": "l2", "flat_distance": "distance"}
 
-    def run(agent: Agent, keep: int = 0) -> Episodes:
-        generator = torch.Generator().manual_seed(config.seed)
+    def run(agent: Agent, keep: int = keep_plans) -> Episodes:
         return run_agent(
-            agent, task, suite.starts, suite.goals, budgets, generator=generator, keep_plans=keep
+            agent,
+            task,
+            suite.starts,
+            suite.goals,
+            budgets,
+            generator=torch.Generator().manual_seed(config.seed),
+            keep_plans=keep,
+            bank=bank,
         )
 
     whole = Agent(levels=levels, configs=configs, energy=settings.energy, settings=settings)
     bottom = replace(whole, levels=levels[:1], configs=configs[:1])
     work = 0.0
     if "hierarchical" in methods:
-        episodes = run(whole, keep_plans)
+        episodes = run(whole)
         work = work_per_step(episodes)
         yield Trial(
             method="hierarchical", energy=settings.energy, energy_level=0, episodes=episodes
@@ -136,7 +155,7 @@ def _trials(
                 method="upper_energy",
                 energy=settings.energy,
                 energy_level=k,
-                episodes=run(replace(whole, measured_at=k)),
+                episodes=run(replace(whole, measured_at=k), 0),
             )
     for method, runner in (("random", run_random), ("oracle", run_shortest_paths)):
         if method in methods:
@@ -186,24 +205,27 @@ def _outcomes(trial: Trial, config: Config, task: Task, suite: Any) -> EpisodeOu
     )
 
 
-def _write_trees(folder: Path, trial: Trial, config: Config, task: Task, suite: Any) -> None:
-    """One subgoal tree a file, for the episodes whose plans were kept."""
-    for episode, records in trial.episodes.records.items():
-        tree = build_tree(
-            records,
+def _trees(
+    trial: Trial, task: Task, suite: Any, update: int | None
+) -> Iterator[tuple[int, nx.DiGraph]]:
+    """The subgoal tree of each episode whose plans were kept."""
+    for episode, recording in trial.episodes.recordings.items():
+        tree = recording.tree(
             {
-                "num_levels": config.hierarchy.num_levels,
+                "num_levels": trial.episodes.plans_by_level.shape[1],
                 "task": task.name,
                 "method": trial.method,
                 "energy": trial.energy,
-                "episode": int(episode),
+                "pair": f"{suite.sha256[:12]}-{episode}",
+                "episode": episode,
                 "bin": suite.bins[suite.bin_index[episode]][0],
+                "update": update,
                 "env_steps": int(trial.episodes.env_steps[episode]),
                 "optimal_steps": int(suite.optimal_steps[episode]),
                 "success": bool(trial.episodes.success[episode]),
-            },
+            }
         )
-        save_tree(folder / "episodes" / f"{trial.method}-{episode:05d}.json", tree)
+        yield episode, tree
 
 
 def protocol_card(config: Config, suite: Any, budgets: np.ndarray) -> dict[str, Any]:

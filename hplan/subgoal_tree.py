@@ -1,28 +1,56 @@
 """The subgoal tree: all plans of an episode, each under the plan that it served.
 
-It is a `networkx.DiGraph`. Node 0 is the episode's goal, every other node a plan; an edge leads
-from a plan to each plan that was made in its service at a level below. The same object is in tests,
-on disk (node-link JSON) and in TensorBoard.
+It is a `networkx.DiGraph`; the same object is in tests, on disk (node-link JSON) and in
+TensorBoard. Node 0 is the episode's goal, every other node a plan; an edge leads from a plan to
+each plan that was made in its service at a level below. A plan's *target* is what the plan above
+set as its subgoal, or the goal itself.
+
+Attributes of the graph (`graph.graph`):
+    version: of the format.
+    pictures: distinct pictures of observations, each a PNG in base64; other attributes name them by
+        index. May be empty.
+
+Attributes of node 0, the goal; None where it is not known:
+    num_levels: K. level: K, above all plans.
+    task, method, energy: names. bin: name of the suite's bin.
+    pair: identity of start and goal; equal in two trees whose episodes had the same.
+    episode: index in its suite.
+    update: optimiser update that the weights come from.
+    env_steps: taken. optimal_steps: env steps of the shortest path. success: bool.
+    observations: picture at every env step from 0 to env_steps; [] if there are none.
+    goal: picture of the goal's observation.
+    Further attributes may be added, if they are text, numbers, true or false.
+
+Attributes of plans: those of `PlanRecord` but `plan` and `parent`, which are the node and its edge.
+
+    tree = load_tree(Path("runs/rooms-L3-s0/eval/rooms/episodes/hierarchical-00000.json"))
+    longest = max(tree.nodes - {ROOT}, key=lambda n: tree.nodes[n]["ended"] - tree.nodes[n]["made"])
 """
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import networkx as nx
 
 from hplan.files import write_atomically
 from hplan.results import plain_data
+from hplan.tree_checks import (
+    PLAN,
+    Cause,
+    EnergyUnit,
+    Outcome,
+    check_pictures,
+    check_plan,
+    checked_goal,
+    shown,
+)
 
-VERSION = 1
+VERSION = 2
 ROOT = 0
-
-Cause = Literal["start", "clock", "done", "reached", "target_changed", "surprise", "escape"]
-Outcome = Literal[
-    "done", "reached", "expired", "target_changed", "surprise", "success", "out_of_steps"
-]
+_NEW = ("energies", "energy_unit", "subgoal", "subgoal_distance")  # since version 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,23 +62,28 @@ class PlanRecord:
         parent: the plan of a level above that it served; 0 is the episode's goal.
         level: k of the level that planned, 0 at the bottom.
         cause: why it was made: first of its level ("start"), on schedule ("clock"), the plan before
-            it carried out ("done"), the subgoal met ("reached"), another target from above
-            ("target_changed"), a prediction that failed ("surprise"), a cycle left ("escape").
+            it carried out ("done"), another target from above ("target_changed"), a prediction that
+            failed ("surprise").
         made: env step at which it was made.
-        outcome: how it ended: carried out ("done"), its target met ("reached"), its time over
-            ("expired"), as the causes ("target_changed", "surprise"), with the episode
-            ("success", "out_of_steps").
+        outcome: how it ended: with the episode ("success", "out_of_steps"); else its target met
+            ("reached"); else carried out without that ("done"), its time over ("expired"), or as
+            the causes ("target_changed", "surprise").
         ended: env step at which it ended.
         energy_before: energy towards its target where it was made.
         energy_promised: energy towards its target where its prediction ends.
         energy_ended: energy towards its target where it ended; None if it was not measured.
+        energies: the energy towards its target at each env step from `made` to `ended`, both
+            included; None if they were not measured.
+        energy_unit: of all its energies; None if it was not kept.
         horizon: steps of the level that it looks ahead.
-        steps_promised: env steps until its target by its own prediction; None if it promises none.
+        steps_promised: env steps that it lasts by its own prediction; None if it promises none.
         predictor_evaluations: predictor rows that its search took.
         support: how far outside the data: largest |eps| of its macro-actions' noise, in standard
             deviations of the prior; None where actions are discrete.
-        subgoal: index of the real observation whose latent is nearest to the subgoal it set; None
-            if it set none or nobody looked.
+        subgoal: picture of the real observation whose latent is nearest to the first subgoal that
+            it set; None if it set none (at the bottom) or nobody looked.
+        subgoal_distance: mean squared difference between these two latents, in units of the mean
+            squared change over one step of the level; 0 says that they are identical.
     """
 
     plan: int
@@ -63,91 +96,65 @@ class PlanRecord:
     energy_before: float | None
     energy_promised: float | None
     energy_ended: float | None
+    energies: list[float | None] | None
+    energy_unit: EnergyUnit | None
     horizon: int
     steps_promised: float | None
     predictor_evaluations: int
     support: float | None
     subgoal: int | None
+    subgoal_distance: float | None
 
 
-OPTIONAL_NUMBERS = (
-    "energy_before", "energy_promised", "energy_ended", "steps_promised", "support", "subgoal"
-)  # fmt: skip
-LEAST = {
-    "plan": 1, "parent": 0, "level": 0, "made": 0, "ended": 0, "horizon": 1,
-    "predictor_evaluations": 0,
-}  # fmt: skip
-
-
-def build_tree(records: Iterable[PlanRecord], goal_info: Mapping[str, Any]) -> nx.DiGraph:
+def build_tree(
+    records: Iterable[PlanRecord], goal_info: Mapping[str, Any], pictures: Sequence[str] = ()
+) -> nx.DiGraph:
     """The subgoal tree of one episode.
 
     Args:
         records: its plans, in any order.
-        goal_info: plain data on the episode, the attributes of node 0. Must hold `num_levels`;
-            by custom also `task`, `method`, `episode`, `goal` (index of the goal's observation),
-            `env_steps`, `optimal_steps`, `success`.
+        goal_info: attributes of node 0 (see above), `num_levels` at least.
+        pictures: as in the graph's attribute.
 
     Returns:
-        A tree of edges from the plan above to the plan below. Nodes: 0 with `goal_info` and `level`
-        (K, above all plans); plans with the attributes of `PlanRecord`. Graph attribute: `version`.
-        Floats are rounded to 6 digits; what is not finite is None.
+        A tree with the attributes above. Floats are rounded to 6 digits; what is not finite is
+        None.
 
     Raises:
-        ValueError: records that do not make a tree whose levels go down.
+        ValueError: records that do not make a tree whose levels go down, or impossible values.
     """
-    return _tree([asdict(record) for record in records], goal_info)
+    plans = [plain_data(vars(record)) for record in records]
+    return _tree(plans, plain_data(goal_info), list(pictures))
 
 
-def _tree(records: Iterable[Mapping[str, Any]], goal_info: Mapping[str, Any]) -> nx.DiGraph:
-    """As `build_tree`, from the records' attributes by name."""
-    goal = plain_data(goal_info)
-    num_levels = goal.get("num_levels")
-    if type(num_levels) is not int or num_levels < 1:
-        raise ValueError(f"goal_info has num_levels {num_levels!r}; give a positive integer")
-    plans: dict[int, dict[str, Any]] = {}
-    for record in records:
-        attributes = plain_data(record)
-        _check_values(attributes)
-        plan = attributes.pop("plan")
-        if plan in plans:
-            raise ValueError(f"plan {plan} occurs twice")
-        plans[plan] = attributes
-    graph = nx.DiGraph(version=VERSION)
-    graph.add_node(ROOT, **{**goal, "level": num_levels})
-    for plan, attributes in sorted(plans.items()):
-        parent = attributes.pop("parent")
-        if parent != ROOT and parent not in plans:
+def _tree(plans: Iterable[dict[str, Any]], goal: dict[str, Any], pictures: Any) -> nx.DiGraph:
+    """As `build_tree`, from plain data of any kind."""
+    check_pictures(pictures)
+    goal = checked_goal(goal, len(pictures))
+    by_number: dict[int, dict[str, Any]] = {}
+    for attributes in plans:
+        check_plan(attributes, goal, len(pictures))
+        if attributes["plan"] in by_number:
+            raise ValueError(f"plan {attributes['plan']} occurs twice")
+        by_number[attributes["plan"]] = attributes
+    graph = nx.DiGraph(version=VERSION, pictures=pictures)
+    graph.add_node(ROOT, **goal)
+    for plan, attributes in sorted(by_number.items()):
+        parent = attributes["parent"]
+        if parent != ROOT and parent not in by_number:
             raise ValueError(f"plan {plan} has parent {parent}, which does not exist")
-        graph.add_node(plan, **attributes)
+        kept = {key: value for key, value in attributes.items() if key not in ("plan", "parent")}
+        graph.add_node(plan, **kept)
         graph.add_edge(parent, plan)
     _check_tree(graph)
     return graph
 
 
-def _check_values(plan: dict[str, Any]) -> None:
-    """Refuses a plan with a missing attribute, or a value that no plan can have."""
-    name = f"plan {plan['plan']!r}"
-    if odd := sorted(set(plan) ^ {f.name for f in fields(PlanRecord)}):
-        raise ValueError(f"{name} lacks or should not have {', '.join(odd)}")
-    for key, least in LEAST.items():
-        if type(plan[key]) is not int or plan[key] < least:
-            raise ValueError(f"{name} has {key} {plan[key]!r}; allowed is an integer from {least}")
-    for key in OPTIONAL_NUMBERS:
-        if plan[key] is not None and type(plan[key]) not in (int, float):
-            raise ValueError(f"{name} has {key} {plan[key]!r}; allowed is a number or none")
-    for key, allowed in (("cause", get_args(Cause)), ("outcome", get_args(Outcome))):
-        if plan[key] not in allowed:
-            raise ValueError(f"{name} has {key} {plan[key]!r}; known: {', '.join(allowed)}")
-    if plan["ended"] < plan["made"]:
-        raise ValueError(f"{name} ended at {plan['ended']}, before it was made at {plan['made']}")
-
-
 def _check_tree(graph: nx.DiGraph) -> None:
     """Refuses parents that are circular, not of a level above, or younger than their children."""
-    if not nx.is_directed_acyclic_graph(graph):
-        cycle = " -> ".join(str(edge[0]) for edge in nx.find_cycle(graph))
-        raise ValueError(f"the plans form a cycle: {cycle}")
+    if cycle := _find_cycle({child: parent for parent, child in graph.edges}):
+        more = " -> ..." if len(cycle) > 10 else ""
+        raise ValueError(f"the plans form a cycle: {' -> '.join(map(str, cycle[:10]))}{more}")
     for parent, child in graph.edges:
         above, below = graph.nodes[parent], graph.nodes[child]
         if below["level"] >= above["level"]:
@@ -161,14 +168,113 @@ def _check_tree(graph: nx.DiGraph) -> None:
             )
 
 
+def _find_cycle(parents: Mapping[int, int]) -> list[int]:
+    """Plans that serve each other in a circle, each before the one that serves it; or none.
+
+    Looks at each plan once: networkx would begin anew at every one.
+    """
+    below_goal = {ROOT}
+    for plan in parents:
+        path: dict[int, None] = {}
+        while plan not in below_goal and plan not in path:
+            path[plan] = None
+            plan = parents[plan]
+        if plan in path:
+            cycle = list(path)[list(path).index(plan) :][::-1]
+            first = cycle.index(min(cycle))
+            return cycle[first:] + cycle[:first]
+        below_goal.update(path)
+    return []
+
+
+def tree_json(graph: nx.DiGraph) -> str:
+    """A tree as node-link JSON: strict (nothing that is not finite), and the same for equal trees.
+
+    Nodes and edges are in the order of the plans' numbers.
+    """
+    nodes = [{**graph.nodes[node], "id": node} for node in sorted(graph)]
+    edges = [{"source": parent, "target": child} for parent, child in sorted(graph.edges)]
+    data = {
+        "directed": True, "multigraph": False, "graph": graph.graph, "nodes": nodes, "edges": edges
+    }  # fmt: skip
+    return json.dumps(data, sort_keys=True, allow_nan=False)
+
+
+def parse_tree(data: object) -> nx.DiGraph:
+    """The tree that parsed node-link JSON of any version holds, checked as `build_tree` does.
+
+    It comes back as of the present version: attributes that an old one lacks are None, or empty.
+
+    Raises:
+        ValueError: whatever else the data is; says in one line why.
+    """
+    if not isinstance(data, dict):
+        raise ValueError(f"holds {shown(data)}, not an object")
+    facts = data.get("graph")
+    version = facts.get("version") if isinstance(facts, dict) else None
+    if type(version) is not int or not 1 <= version <= VERSION:
+        raise ValueError(f"has version {shown(version)}; this hplan reads 1 to {VERSION}")
+    if data.get("directed") is not True or data.get("multigraph") is not False:
+        raise ValueError("not a simple directed graph")
+    nodes, parents = _nodes(data.get("nodes")), _parents(data.get("edges"))
+    if ROOT not in nodes:
+        raise ValueError("node 0, the goal, is missing")
+    goal = nodes.pop(ROOT)
+    if odd := sorted(set(parents) ^ set(nodes)):
+        raise ValueError(f"plan {odd[0]} is without a parent or does not exist")
+    pictures = facts.get("pictures")
+    if version < VERSION:
+        # Its indices were into the data of the run; nobody ever wrote one.
+        goal, pictures = {**goal, "goal": None}, []
+        nodes = {plan: {**nodes[plan], **dict.fromkeys(_NEW)} for plan in nodes}
+    plans = [{**nodes[plan], "plan": plan, "parent": parents[plan]} for plan in nodes]
+    return _tree(plans, goal, pictures)
+
+
+def _nodes(items: object) -> dict[int, dict[str, Any]]:
+    """Attributes by node."""
+    found: dict[int, dict[str, Any]] = {}
+    for item in _objects(items, "nodes"):
+        node = _number(item, "id", "a node")
+        if node in found:
+            raise ValueError(f"plan {node} occurs twice")
+        found[node] = {key: value for key, value in item.items() if key != "id"}
+        if reserved := {"plan", "parent"} & set(item):
+            raise ValueError(f"plan {node} should not have {shown(sorted(reserved)[0])}")
+    return found
+
+
+def _parents(items: object) -> dict[int, int]:
+    """Parent by plan."""
+    found: dict[int, int] = {}
+    for item in _objects(items, "edges"):
+        child = _number(item, "target", "an edge")
+        if child in found:
+            raise ValueError(f"plan {child} has two parents")
+        found[child] = _number(item, "source", "an edge")
+    return found
+
+
+def _objects(items: object, name: str) -> list[dict[str, Any]]:
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise ValueError(f"has no list of objects as {name}")
+    return items
+
+
+def _number(item: dict[str, Any], key: str, name: str) -> int:
+    """The number of a node."""
+    if not PLAN["parent"].allows(item.get(key)):
+        raise ValueError(f"{name} has {key} {shown(item.get(key))}; allowed is an integer from 0")
+    return item[key]
+
+
 def save_tree(path: Path, graph: nx.DiGraph) -> None:
     """Write a tree as node-link JSON, whole or not at all; the same tree gives the same bytes."""
-    data = nx.node_link_data(graph, edges="edges")
-    write_atomically(path, json.dumps(data, sort_keys=True, allow_nan=False) + "\n")
+    write_atomically(path, tree_json(graph) + "\n")
 
 
 def load_tree(path: Path) -> nx.DiGraph:
-    """Read a tree that `save_tree` wrote, and check it as `build_tree` does.
+    """Read a tree that `save_tree` wrote, now or in an older version; see `parse_tree`.
 
     Raises:
         ValueError: the file is missing, malformed, truncated, of another version or not a tree.
@@ -180,32 +286,6 @@ def load_tree(path: Path) -> nx.DiGraph:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"subgoal tree {path} is truncated or not JSON: {error}") from error
     try:
-        return _from_node_link(data)
-    except (KeyError, TypeError, AttributeError, nx.NetworkXException) as error:
-        raise ValueError(
-            f"subgoal tree {path} is malformed: {type(error).__name__}: {error}"
-        ) from error
+        return parse_tree(data)
     except ValueError as error:
         raise ValueError(f"subgoal tree {path} is malformed: {error}") from error
-
-
-def _from_node_link(data: Any) -> nx.DiGraph:
-    if not isinstance(data, dict):
-        raise ValueError(f"holds a {type(data).__name__}, not an object")
-    if data["graph"].get("version") != VERSION:
-        raise ValueError(f"version {data['graph'].get('version')!r}; this hplan reads {VERSION}")
-    if data["directed"] is not True or data["multigraph"] is not False:
-        raise ValueError("not a simple directed graph")
-    parents = {edge["target"]: edge["source"] for edge in data["edges"]}
-    nodes = {node["id"]: {k: v for k, v in node.items() if k != "id"} for node in data["nodes"]}
-    if len(parents) != len(data["edges"]):
-        raise ValueError("a plan has two parents")
-    if len(nodes) != len(data["nodes"]):
-        raise ValueError("a plan occurs twice")
-    if ROOT not in nodes:
-        raise ValueError("node 0, the goal, is missing")
-    goal = nodes.pop(ROOT)
-    if set(parents) != set(nodes):
-        odd = sorted(set(parents) ^ set(nodes), key=str)[0]
-        raise ValueError(f"plan {odd!r} is without a parent or does not exist")
-    return _tree([{**nodes[n], "plan": n, "parent": parents[n]} for n in nodes], goal)

@@ -12,8 +12,10 @@ import numpy as np
 from hplan.dataset import EpisodeStore, ObservationSpec
 from tasks.collect import collect, observation_spec
 from tasks.goals import SymbolicGoal, fixed_world
-from tasks.oracle import optimal_path
+from tasks.oracle import optimal_path, optimal_steps_to_cell
+from tasks.pictures import grid_picture
 from tasks.rooms import ROOMS_IDS
+from tasks.seeds import Stream, stream_generator
 from tasks.simulator import GridBatch, GridWorld
 from tasks.suite import Bins, Pairs, Suite, fitting_bins, make_suite, validation_pairs
 from tasks.wander import Wanderer
@@ -80,6 +82,19 @@ class Task:
         """Draw start-goal pairs, spread over distances, to judge energies with during training."""
         return validation_pairs(self.world, num_pairs=num_pairs, seed=seed)
 
+    def distances_to_a_goal(self, num_states: int) -> tuple[np.ndarray, np.ndarray]:
+        """Observations of up to `num_states` states, and their env steps to one cell of the world.
+
+        Returns:
+            (M, *spec.shape) uint8, and (M,) int64; the same at every call.
+        """
+        random = stream_generator(Stream.VALIDATION, self.layout_seed)
+        goal = tuple(random.choice(self.world.cells).tolist())
+        steps = optimal_steps_to_cell(self.world, goal)
+        states = np.flatnonzero(steps >= 0)
+        states = random.permutation(states)[:num_states]
+        return self.observe(self.world.all_states[states]), steps[states].astype(np.int64)
+
     def batch(self, starts: np.ndarray) -> GridBatch:
         """Place B agents at `starts`, (B, 3) int: x, y, heading."""
         return GridBatch(self.world, starts)
@@ -87,6 +102,10 @@ class Task:
     def observe(self, states: np.ndarray) -> np.ndarray:
         """Encode states or goals, (B, 3), as observations, (B, *spec.shape) uint8."""
         return self.world.observe(states)
+
+    def picture(self, obs: np.ndarray) -> np.ndarray:
+        """Draw one observation, (*spec.shape), for a person: (height, width, 3) uint8."""
+        return grid_picture(obs)
 
     def is_success(self, states: np.ndarray, goals: np.ndarray) -> np.ndarray:
         """(B,) bool: the agent, (B, 3), is in its goal's cell, (B, 3), whatever the heading."""

@@ -22,7 +22,17 @@ KNOWS_LIGHTNING = {
     Path("hplan/trainer.py"),
     Path("hplan/data.py"),
 }
-KNOWS_NETWORKX = {Path("hplan/subgoal_tree.py")}
+KNOWS_NETWORKX = {
+    Path("hplan/evaluation.py"),
+    Path("hplan/film/write.py"),
+    Path("hplan/film/frames.py"),
+    Path("hplan/film/story.py"),
+    Path("hplan/recording.py"),
+    Path("hplan/subgoal_tree.py"),
+    Path("hplan/subgoals_plugin/bench.py"),
+    Path("hplan/tree_summary.py"),
+    Path("hplan/tree_text.py"),
+}
 ENVIRONMENTS = {"gymnasium", "minigrid", "minari"}
 LIGHTNING = {"pytorch_lightning", "lightning", "lightning_fabric"}
 LEVEL_NUMBER_IN_NAME = re.compile(r"(^|_)l[12]_|level_?[0-9]|(^|_)(high|low)_")

@@ -9,7 +9,7 @@ from hplan.agent import Agent
 from hplan.agent_state import Cause
 from hplan.config import EvaluationConfig, level_configs
 from hplan.episodes import Task, Worlds, run_agent, run_random, run_shortest_paths
-from hplan.subgoal_tree import ROOT, build_tree, load_tree, save_tree
+from hplan.subgoal_tree import ROOT, load_tree, save_tree
 from tests.hplan.line_world import LineTask, line_configs, line_stack, noise, positions
 from tests.hplan.stacks import tiny_config, tiny_stack, tiny_task
 
@@ -42,26 +42,29 @@ def rooms():
 
 
 def test_the_plans_of_a_real_episode_are_a_tree_under_its_goal(rooms, tmp_path):
-    assert sorted(rooms.records) == list(range(NUM_EPISODES))
+    assert sorted(rooms.recordings) == list(range(NUM_EPISODES))
     assert rooms.plans_by_level.sum(0).min() > 0, "every level planned"
-    for episode, records in rooms.records.items():
-        tree = build_tree(records, {"num_levels": 3, "episode": episode})
+    for episode, recording in rooms.recordings.items():
+        steps = int(rooms.env_steps[episode])
+        tree = recording.tree({"num_levels": 3, "episode": episode, "env_steps": steps})
         assert nx.is_arborescence(tree)
-        assert {record.plan for record in records} == set(range(1, len(records) + 1))
-        for record in records:
+        assert len(tree.nodes[ROOT]["observations"]) == steps + 1
+        plans = recording.plans
+        assert {record.plan for record in plans} == set(range(1, len(plans) + 1))
+        for record in plans:
             above = tree.nodes[record.parent]["level"]
             assert record.parent == ROOT or above == record.level + 1
-            assert record.made <= record.ended <= rooms.env_steps[episode]
+            assert record.made <= record.ended <= steps
         save_tree(tmp_path / "tree.json", tree)
         again = load_tree(tmp_path / "tree.json")
         assert nx.utils.graphs_equal(tree, again) and tree.graph == again.graph
 
 
 def test_a_plan_ends_when_the_next_of_its_level_is_made_or_with_its_episode(rooms):
-    for episode, records in rooms.records.items():
+    for episode, recording in rooms.recordings.items():
         last = "success" if rooms.success[episode] else "out_of_steps"
         for level in range(3):
-            own = [record for record in records if record.level == level]
+            own = [record for record in recording.plans if record.level == level]
             for plan, after in zip(own, own[1:], strict=False):
                 assert plan.ended == after.made
                 assert plan.outcome in ("done", "reached", "expired", "target_changed", "surprise")
@@ -71,7 +74,8 @@ def test_a_plan_ends_when_the_next_of_its_level_is_made_or_with_its_episode(room
 
 
 def test_plans_are_counted_by_level_and_by_cause(rooms):
-    for episode, records in rooms.records.items():
+    for episode, recording in rooms.recordings.items():
+        records = recording.plans
         by_level = np.bincount([record.level for record in records], minlength=3)
         assert by_level.tolist() == rooms.plans_by_level[episode].tolist()
         surprises = sum(record.cause == "surprise" for record in records)
@@ -92,7 +96,7 @@ def test_an_episode_ends_at_its_goal_or_with_its_budget():
     assert found.success.tolist() == [True, True, False, True, False]
     assert found.env_steps[1:].tolist() == [0, 17, 5, 0] and 6 <= found.env_steps[0] <= 10
     assert (found.evaluations[[1, 4]] == 0).all() and (found.evaluations[[0, 2, 3]] > 0).all()
-    assert found.records == {}
+    assert found.recordings == {}
 
 
 def test_episodes_that_are_over_cost_no_work():
@@ -125,13 +129,14 @@ def test_plans_are_kept_of_episodes_spread_evenly():
         generator=noise(),
         keep_plans=3,
     )
-    assert list(found.records) == [0, 4, 8]
+    assert list(found.recordings) == [0, 4, 8]
+    plans = {episode: recording.plans for episode, recording in found.recordings.items()}
     # Ten steps at three a plan; the last plan arrives.
-    assert all([r.outcome for r in found.records[e]] == ["done"] * 3 + ["success"] for e in (0, 8))
-    assert [r.made for r in found.records[4]] == [0, 3, 6, 9]
-    assert [r.energy_before for r in found.records[4]] == [10, 7, 4, 1]
-    assert [r.steps_promised for r in found.records[4]] == [3, 3, 3, 1]
-    assert [r.energy_promised for r in found.records[4]] == [7, 4, 1, 0]
+    assert all([r.outcome for r in plans[e]] == ["done"] * 3 + ["success"] for e in (0, 8))
+    assert [r.made for r in plans[4]] == [0, 3, 6, 9]
+    assert [r.energy_before for r in plans[4]] == [10, 7, 4, 1]
+    assert [r.steps_promised for r in plans[4]] == [3, 3, 3, 1]
+    assert [r.energy_promised for r in plans[4]] == [7, 4, 1, 0]
 
 
 def test_the_same_seed_gives_the_same_episodes():
@@ -149,7 +154,7 @@ def test_the_same_seed_gives_the_same_episodes():
         )
 
     first, again, other = run(0), run(0), run(1)
-    assert first.records == again.records != other.records
+    assert first.recordings == again.recordings != other.recordings
     assert np.array_equal(first.evaluations, again.evaluations)
 
 

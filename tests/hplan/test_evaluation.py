@@ -26,11 +26,17 @@ BRISK = (
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """Folders and rows of the same evaluation twice, and of the hierarchy with another seed."""
+def stack():
+    """Settings, task and a stack of two levels."""
     # Goals are hardly ever within reach, so that there is something to draw at random.
     config = tiny_config(2, BRISK)
-    task, levels = tiny_task(config), tiny_stack(config, num_updates=10)
+    return config, tiny_task(config), tiny_stack(config, num_updates=10)
+
+
+@pytest.fixture(scope="module")
+def results(stack, tmp_path_factory):
+    """Folders and rows of the same evaluation twice, and of the hierarchy with another seed."""
+    config, task, levels = stack
     found = []
     for seed, methods in ((0, METHODS), (0, METHODS), (1, ["hierarchical"])):
         folder = tmp_path_factory.mktemp("eval")
@@ -42,6 +48,8 @@ def results(tmp_path_factory):
             folder,
             methods=list(methods),
             keep_plans=NUM_TREES,
+            bank=task.world.frames(),
+            update=10,
         )
         found.append((folder, rows))
     return found
@@ -62,9 +70,9 @@ def test_the_same_evaluation_leaves_the_same_files_timings_aside(results):
     assert _of(saved[0]["rows"], "hierarchical") != saved[2]["rows"]
     names = sorted(path.name for path in (first / "episodes").iterdir())
     assert names == [
-        "hierarchical-00000.json",
-        "hierarchical-00002.json",
-        "hierarchical-00005.json",
+        f"{method}-{episode:05d}.json"
+        for method in ("flat", "flat_distance", "hierarchical")
+        for episode in (0, 2, 5)
     ]
     for name in names:
         texts = [(folder / "episodes" / name).read_bytes() for folder in (first, again)]
@@ -77,7 +85,44 @@ def test_a_tree_tells_of_its_episode(results):
     goal = tree.nodes[0]
     assert (goal["method"], goal["task"], goal["bin"]) == ("hierarchical", "rooms-tiny", "medium")
     assert goal["num_levels"] == 2 and goal["env_steps"] <= 3 * 10
+    assert goal["pair"] == f"{_saved(folder)['protocol']['pairs_sha256'][:12]}-5"
+    assert (goal["episode"], goal["update"]) == (5, 10)
     assert tree.number_of_nodes() > 1
+    num_pictures = len(tree.graph["pictures"])
+    assert len(goal["observations"]) == goal["env_steps"] + 1 and goal["goal"] < num_pictures
+    for node in tree.nodes - {0}:
+        plan = tree.nodes[node]
+        assert (plan["subgoal"] is None) == (plan["level"] == 0)
+        assert plan["energies"][-1] == plan["energy_ended"]
+    flat = load_tree(folder / "episodes" / "flat-00005.json")
+    assert flat.nodes[0]["pair"] == goal["pair"] and flat.nodes[0]["num_levels"] == 1
+    assert flat.nodes[0]["energy"] == "l2" and set(flat.edges) == {(0, n) for n in flat.nodes - {0}}
+    shown = [t.graph["pictures"][t.nodes[0]["goal"]] for t in (tree, flat)]
+    assert shown[0] == shown[1], "the same pair has the same goal"
+
+
+def test_trees_are_handed_over_and_change_no_result(stack):
+    config, task, levels = stack
+    found = []
+    for keep_plans, seed in ((0, 0), (4, 0), (4, 1)):
+        trees = []
+        rows = evaluate(
+            levels,
+            replace(config, seed=seed),
+            task,
+            task.suite(episodes_per_bin=3, seed=0),
+            None,
+            methods=["hierarchical", "flat"],
+            keep_plans=keep_plans,
+            log_tree=trees.append,
+        )
+        found.append((without_timings({"rows": rows}), trees))
+    (bare, none), (kept, trees), (other, _) = found
+    assert json.dumps(bare) == json.dumps(kept) != json.dumps(other)
+    methods = [(tree.nodes[0]["method"], tree.nodes[0]["episode"]) for tree in trees]
+    assert methods == [(m, e) for m in ("hierarchical", "flat") for e in (0, 1, 3, 5)]
+    assert none == []
+    assert all(tree.nodes[0]["update"] is None for tree in trees)
 
 
 def test_each_method_has_a_row_for_each_bin(results):
