@@ -1,0 +1,3 @@
+"""The TensorBoard tab "Subgoals". Nothing here imports torch: TensorBoard has to start fast."""
+
+PLUGIN_NAME = "subgoals"
