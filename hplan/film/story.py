@@ -1,0 +1,89 @@
+"""What there is to tell of an episode at one env step: asked of its subgoal tree by the film."""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+import networkx as nx
+
+from hplan.subgoal_tree import ROOT
+from hplan.tree_text import CAUSES
+
+PlanNode = Mapping[str, Any]
+
+
+class Story:
+    """The plans of an episode over its env steps 0 to `last`.
+
+    Attributes:
+        goal: attributes of the tree's node 0.
+        plans: number -> attributes, in order of time.
+    """
+
+    def __init__(self, graph: nx.DiGraph, last: int) -> None:
+        self.goal: PlanNode = graph.nodes[ROOT]
+        self.last = last
+        order = sorted((graph.nodes[plan]["made"], plan) for plan in graph.nodes if plan != ROOT)
+        self.plans: dict[int, PlanNode] = {plan: graph.nodes[plan] for _, plan in order}
+        self._parents = {plan: parent for parent, plan in graph.edges}
+
+    def of_level(self, level: int) -> dict[int, PlanNode]:
+        """The plans of one level, in order of time."""
+        return {plan: node for plan, node in self.plans.items() if node["level"] == level}
+
+    def served(self, now: int) -> dict[int, int]:
+        """level -> number of the plan that is carried out at env step `now`.
+
+        Those are the plan of the lowest level that has one, and the plans above that it serves: a
+        level may be left out, while its last plan has not been ended by another.
+        """
+        running = [
+            (-node["level"], node["made"], plan)
+            for plan, node in self.plans.items()
+            if node["made"] <= now < node["ended"] or now == node["ended"] == self.last
+        ]
+        served = {}
+        plan = max(running)[2] if running else ROOT
+        while plan != ROOT:
+            served[self.plans[plan]["level"]] = plan
+            plan = self._parents[plan]
+        return served
+
+    def without(self, level: int, now: int) -> str:
+        """What happens at env step `now` while `level` is left out."""
+        served = self.served(now)
+        below = max((k for k in served if k < level), default=None)
+        above = min((k for k in served if k > level), default=None)
+        target = "the goal" if above is None else f"level {above}'s"
+        return "none now" if below is None else f"none now:\nlevel {below} aims at {target}"
+
+    def moved_on(self, plan: int, now: int) -> int | None:
+        """The last env step up to `now` at which `plan` went on from one subgoal to the next.
+
+        That shows in the level below: its target changed while it went on serving the same plan.
+        """
+        below = [
+            (self._parents[child], node)
+            for child, node in self.of_level(self.plans[plan]["level"] - 1).items()
+            if node["made"] <= now
+        ]
+        steps = [
+            node["made"]
+            for (before, _), (after, node) in pairwise(below)
+            if before == after == plan and node["cause"] == "target_changed"
+        ]
+        return steps[-1] if steps else None
+
+    def reason(self, now: int) -> str:
+        """Why the newest plans up to `now` were made, and at the end how the episode ended."""
+        step = max((n["made"] for n in self.plans.values() if n["made"] <= now), default=None)
+        newest = [(plan, node) for plan, node in self.plans.items() if node["made"] == step]
+        text = "no plan yet"
+        if newest:
+            plan, node = max(newest, key=lambda pair: pair[1]["level"])
+            text = f"newest plan: {plan} of level {node['level']}, at step {step}: "
+            text += f"{CAUSES[node['cause']]} ({node['cause']})"
+            text += f", with {len(newest) - 1} below it" if len(newest) > 1 else ""
+        if now == self.last and self.goal.get("success") is not None:
+            text = ("GOAL REACHED" if self.goal["success"] else "OUT OF STEPS") + "  ·  " + text
+        return text
