@@ -11,6 +11,8 @@ NODES ?=
 RESUME ?=
 LEVELS ?=
 ENERGY ?=
+EPISODE ?=
+METHOD ?=
 VENV ?= .venv
 PYTHON ?= python3
 
@@ -31,14 +33,15 @@ FLAGS = $(if $(CONFIG),--config $(CONFIG)) $(if $(TASK),--task $(TASK)) \
 	$(if $(DEVICES),--devices $(DEVICES)) $(if $(NODES),--nodes $(NODES))
 RUN_FLAG = $(if $(RUN),--run $(RUN))
 RESUME_FLAG = $(if $(filter-out 0,$(RESUME)),--resume)
+FILM_FLAGS = $(if $(EPISODE),--episode $(EPISODE)) $(if $(METHOD),--method $(METHOD))
 ENERGY_FLAG = $(if $(ENERGY),--energy $(ENERGY))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check-interpreter collect train eval bench doctor tensorboard test test-all lint
+.PHONY: help setup check-interpreter collect train eval watch bench doctor tensorboard test test-all lint
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
-	@echo "  variables: CONFIG TASK RUN LEVELS SEED DEVICES NODES RESUME=1 ENERGY VENV=0"
+	@echo "  variables: CONFIG TASK RUN LEVELS SEED DEVICES NODES RESUME=1 ENERGY METHOD EPISODE VENV=0"
 
 setup: $(SETUP) ## only the environment (.venv); every other target does it first if needed
 
@@ -51,7 +54,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@touch $@
 
 check-interpreter:
-	@$(PYTHON) -c 'import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, "torch pytorch_lightning jsonargparse safetensors minigrid networkx tensorboard minari pytest beartype".split())))' || \
+	@$(PYTHON) -c 'import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, "torch pytorch_lightning jsonargparse safetensors minigrid networkx tensorboard minari matplotlib imageio_ffmpeg pytest beartype selenium".split())))' || \
 		$(PYTHON) -m pip install --disable-pip-version-check -q -e '.[dev]'
 
 collect: $(SETUP) ## collect the task's reward-free episodes: make collect TASK=rooms
@@ -63,13 +66,16 @@ train: $(SETUP) ## train a stack of any depth, evaluate it briefly: make train L
 eval: $(SETUP) ## the whole suite of a run's task: make eval RUN=rooms-L3-s0
 	$(HPLAN) eval $(FLAGS) $(RUN_FLAG) $(ENERGY_FLAG)
 
+watch: $(SETUP) ## an episode as GIF and MP4: make watch RUN=rooms-L3-s0 [METHOD=flat] [EPISODE=7]
+	$(HPLAN) watch $(RUN_FLAG) $(FILM_FLAGS)
+
 bench: $(SETUP) ## measure speeds: a table, and runs/bench.json
 	$(HPLAN) bench
 
 doctor: $(SETUP) ## what this machine has, and whether the tasks build
 	$(HPLAN) doctor
 
-tensorboard: $(SETUP) ## TensorBoard on runs/
+tensorboard: $(SETUP) ## TensorBoard on runs/, with the Subgoals tab
 	$(RUN_PYTHON) -m tensorboard.main --logdir runs
 
 test: $(SETUP) ## the fast suite, under two minutes on two cores

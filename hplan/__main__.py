@@ -3,17 +3,15 @@
 `python -m hplan <command> --help`. Imports that take seconds wait until a command needs them.
 """
 
-import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hplan.arguments import Arguments
 from hplan.collection import clip_sources, dataset_folder, episodes
-from hplan.command_line import Arguments, as_yaml, read_config
+from hplan.command_line import as_yaml, read_config
 from hplan.config import Config, level_configs, strides
-from hplan.files import write_atomically
 from hplan.run import (
     EVALUATED_WITH,
     RESUMED_WITH,
@@ -25,18 +23,16 @@ from hplan.run import (
     refuse_existing,
     run_folder,
 )
-from hplan.shell import Stopped, run_command, say
+from hplan.shell import Command, Stopped, run_command, say
 
 if TYPE_CHECKING:
-    from torch import nn
+    import numpy as np
 
     from hplan.dataset import EpisodeStore
     from hplan.training import StackTraining
     from tasks import Task
 
 
-BRIEF_SUITE = 1_000_000  # added to the suite's seed
-TABLE_WIDTH = 130  # columns, where there is no terminal to ask
 SAMPLE_FRAMES = 4096  # at most so many, for the encoder to see what varies
 
 
@@ -77,6 +73,7 @@ def train(arguments: Arguments) -> None:
         refuse_existing(run_dir)
     # Processes that train together tell of parts without gradient, which we have on purpose.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    from hplan.run_evaluation import evaluate_run
     from hplan.trainer import Interrupted
     from tasks import build_task
 
@@ -93,7 +90,15 @@ def train(arguments: Arguments) -> None:
         with locked(run_dir):
             _fit(config, task, store, module, run_dir)
             if config.evaluation.episodes_per_bin:
-                _evaluate(config, task, module.levels, run_dir, brief=True)
+                evaluate_run(
+                    config,
+                    task,
+                    module.levels,
+                    run_dir,
+                    sample_of(store),
+                    update=config.training.num_updates,
+                    brief=True,
+                )
     except Interrupted as stop:
         total = config.training.num_updates
         raise Stopped(f"interrupted at update {stop.update} of {total}; {continues}") from stop
@@ -109,6 +114,7 @@ def evaluate(arguments: Arguments) -> None:
     if _config_printed(arguments, config):
         return
     from hplan.checkpoint import load_checkpoint, restore
+    from hplan.run_evaluation import evaluate_run
     from levels.build import build_levels
     from tasks import build_task
 
@@ -125,7 +131,35 @@ def evaluate(arguments: Arguments) -> None:
         f"eval: task={config.task.name} levels={len(levels)} updates={checkpoint.update} "
         f"energy={config.evaluation.energy} run={run_dir}"
     )
-    _evaluate(config, task, levels, run_dir, brief=False)
+    bank = sample_of(episodes(config, task))
+    evaluate_run(config, task, levels, run_dir, bank, update=checkpoint.update, brief=False)
+
+
+def watch(arguments: Arguments) -> None:
+    """Films an episode of a run's evaluation: runs/RUN/watch/*.gif and *.mp4."""
+    _, run_dir = config_of_run(arguments, EVALUATED_WITH)
+    from hplan.film.write import choose_tree, write_film
+    from hplan.subgoal_tree import load_tree
+
+    episode = arguments.own.get("episode")
+    if episode is not None and not episode.isdecimal():
+        raise ValueError(f"--episode {episode}; allowed is a whole number from 0 up")
+    method = arguments.own.get("method", "hierarchical")
+    path = choose_tree(run_dir, method, None if episode is None else int(episode))
+    for film in write_film(load_tree(path), run_dir / "watch"):
+        say(f"wrote {film}")
+
+
+def tree(arguments: Arguments) -> None:
+    """Shows the subgoal tree of an episode file in the terminal."""
+    from rich.console import Console
+
+    from hplan.tree_text import show
+
+    plans = arguments.own.get("plans", "folded")
+    if len(arguments.words) != 1 or plans not in ("all", "folded"):
+        raise ValueError("usage: hplan tree EPISODE.json [--plans all|folded]")
+    show(Path(arguments.words[0]), all_plans=plans == "all", console=Console())
 
 
 def bench(arguments: Arguments) -> None:
@@ -133,24 +167,18 @@ def bench(arguments: Arguments) -> None:
     config = read_config(arguments)
     if _config_printed(arguments, config):
         return
-    from rich.console import Console
-    from rich.table import Table
-
     from hplan.bench import benchmark as search_benchmark
+    from hplan.bench import write_report
+    from hplan.subgoals_plugin.bench import benchmark as tree_benchmark
     from levels.build import build_levels
     from tasks import build_task
     from tasks.bench import benchmark as task_benchmark
 
     configs = level_configs(config.hierarchy)
     spec = build_task(config.task.name, config.task.layout_seed).spec
-    rows = [*task_benchmark(), *search_benchmark(build_levels(configs, spec).eval(), configs)]
-    table = Table("name", "value", "unit", "reference", "ratio")
-    for row in rows:
-        numbers = [f"{row[key]:,.4g}" for key in ("value", "reference", "ratio")]
-        table.add_row(row["name"], numbers[0], row["unit"], numbers[1], numbers[2])
-    Console().print(table)
-    RUNS.mkdir(exist_ok=True)
-    write_atomically(RUNS / "bench.json", (json.dumps(rows, indent=2) + "\n").encode())
+    levels = build_levels(configs, spec).eval()
+    rows = [*task_benchmark(), *search_benchmark(levels, configs), *tree_benchmark()]
+    write_report(rows, RUNS / "bench.json")
     say(f"wrote {RUNS / 'bench.json'}")
 
 
@@ -174,12 +202,24 @@ def doctor(arguments: Arguments) -> None:
         raise ValueError(f"these tasks do not build: {', '.join(failed)}; run make setup again")
 
 
-COMMANDS: dict[str, Callable[[Arguments], None]] = {
-    "collect": collect,
-    "train": train,
-    "eval": evaluate,
-    "bench": bench,
-    "doctor": doctor,
+COMMANDS = {
+    "collect": Command(run=collect),
+    "train": Command(run=train),
+    "eval": Command(run=evaluate),
+    "watch": Command(
+        run=watch,
+        own={
+            "episode": "number of the episode in its suite; the longest one if not given",
+            "method": "of which method: hierarchical if not given",
+        },
+    ),
+    "tree": Command(
+        run=tree,
+        own={"plans": "all, or folded (similar plans of the bottom in one line)"},
+        word="FILE",
+    ),
+    "bench": Command(run=bench),
+    "doctor": Command(run=doctor),
 }
 
 
@@ -196,8 +236,7 @@ def build_training(config: Config, task: "Task", store: "EpisodeStore") -> "Stac
     configs = level_configs(config.hierarchy)
     check_clips(store, configs, config.training.clip_length)
     seed_everything(config.seed, verbose=False)
-    sample = store.frames[:: 1 + len(store.frames) // SAMPLE_FRAMES]
-    levels = build_levels(configs, task.spec, sample_obs=torch.from_numpy(sample))
+    levels = build_levels(configs, task.spec, sample_obs=torch.from_numpy(sample_of(store)))
     pairs = task.validation_pairs(config.training.validation_pairs, seed=config.seed)
     known = ValidationPairs(
         starts=torch.from_numpy(task.observe(pairs.starts)),
@@ -207,11 +246,17 @@ def build_training(config: Config, task: "Task", store: "EpisodeStore") -> "Stac
     return StackTraining(levels, config, known)
 
 
+def sample_of(store: "EpisodeStore") -> "np.ndarray":
+    """(M, *obs_shape) real observations, spread over the data."""
+    return store.frames[:: 1 + len(store.frames) // SAMPLE_FRAMES]
+
+
 def _fit(
     config: Config, task: "Task", store: "EpisodeStore", module: "StackTraining", run_dir: Path
 ) -> None:
     """Trains what is left to train, from the run's last checkpoint."""
     from hplan.checkpoint import load_checkpoint, restore
+    from hplan.run_evaluation import training_probe
     from hplan.trainer import fit, updates_done
 
     training = config.training
@@ -232,54 +277,10 @@ def _fit(
             validation=validation,
             run_dir=run_dir,
             first=first,
+            probe=training_probe(config, task, module.levels, sample_of(store)),
         )
     except SystemExit as error:  # Lightning's answer to Ctrl-C outside of an update
         raise KeyboardInterrupt from error
-
-
-def _evaluate(
-    config: Config, task: "Task", levels: "nn.ModuleList", run_dir: Path, *, brief: bool
-) -> None:
-    """Runs the methods on the suite, prints the table, and writes results beside the run.
-
-    `brief` is the short form that ends `train`: fewer episodes, and the methods that decide.
-    """
-    from rich.console import Console
-    from torch.utils.tensorboard import SummaryWriter
-
-    from hplan.evaluation import BRIEF_METHODS, evaluate
-    from hplan.results import results_table
-
-    settings = config.evaluation
-    episodes_per_bin = settings.brief_episodes_per_bin if brief else settings.episodes_per_bin
-    # Pairs of its own for the short form: who tunes by it does not tune on the suite.
-    seed = settings.suite_seed + (BRIEF_SUITE if brief else 0)
-    suite = task.suite(episodes_per_bin=episodes_per_bin, seed=seed)
-    name = (
-        task.name.replace("/", "-")
-        + ("-l2" if settings.energy == "l2" else "")
-        + ("-brief" if brief else "")
-    )
-    folder = run_dir / "eval" / name
-    rows = evaluate(
-        levels.eval(),
-        config,
-        task,
-        suite,
-        folder,
-        methods=[m for m in settings.methods if not brief or m in BRIEF_METHODS],
-        keep_plans=settings.num_trees,
-        report=say,
-    )
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=TABLE_WIDTH)
-    console.print(results_table(rows))
-    with SummaryWriter(str(run_dir / "tensorboard" / f"eval-{name}")) as writer:
-        for row in rows:
-            method = f"{row['method']}-{row['energy']}"
-            writer.add_scalar(f"plan/success_rate/{row['bin']}/{method}", row["success_rate"])
-    say(f"results: {folder / 'results.json'}")
 
 
 def _config_printed(arguments: Arguments, config: Config) -> bool:

@@ -1,15 +1,21 @@
 """How much a search costs beyond the predictions that it needs."""
 
+import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import torch
+from rich.console import Console
+from rich.table import Table
 from torch import Tensor, nn
 
 from hplan.config import LevelConfig
 from hplan.energy import arrival_energy, step_cost, target_energy
+from hplan.files import write_atomically
 from hplan.level import Level
 from hplan.search import find_search
 
@@ -89,6 +95,17 @@ def predictor_inputs(level: Level, run: Callable[[], None]) -> list[tuple[Tensor
     finally:
         handle.remove()
     return batches
+
+
+def write_report(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Prints rows of a benchmark as a table and writes them as JSON."""
+    table = Table("name", "value", "unit", "reference", "ratio")
+    for row in rows:
+        numbers = [f"{row[key]:,.4g}" for key in ("value", "reference", "ratio")]
+        table.add_row(row["name"], numbers[0], row["unit"], numbers[1], numbers[2])
+    Console().print(table)
+    path.parent.mkdir(exist_ok=True)
+    write_atomically(path, json.dumps(rows, indent=2) + "\n")
 
 
 def _milliseconds(run: Callable[[], None]) -> float:

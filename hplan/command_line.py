@@ -8,79 +8,20 @@ dictionary (as `hierarchy.overrides`) is merged key by key; a key set to null is
 import difflib
 import re
 from argparse import ArgumentError
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 from jsonargparse import ArgumentParser, set_parsing_settings
 
-from hplan.config import Config
+from hplan.arguments import OVERRIDES, Arguments, read_arguments
+from hplan.config import Config, groups, leaves
 from hplan.limits import check_config
 
 CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "configs"
-OVERRIDES = "hierarchy.overrides"
-
-SHORT_FLAGS = {
-    "levels": "hierarchy.num_levels",
-    "task": "task.name",
-    "energy": "evaluation.energy",
-}
-SWITCHES = ("resume", "print_config", "help")
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arguments:
-    """What was typed, sorted but not yet checked.
-
-    Attributes:
-        files: of --config, in order.
-        flags: setting -> text; the last one of a setting.
-        run: of --run.
-        switches: those of `SWITCHES` that were given.
-    """
-
-    files: list[str]
-    flags: dict[str, str]
-    run: str | None
-    switches: frozenset[str]
-
-
-def read_arguments(argv: Sequence[str]) -> Arguments:
-    """Sorts what follows the command's name.
-
-    Raises:
-        ValueError: an unknown option, or one without its value.
-    """
-    files: list[str] = []
-    flags: dict[str, str] = {}
-    run, switches, rest = None, set(), list(argv)
-    while rest:
-        token = rest.pop(0)
-        if token == "-h":
-            token = "--help"
-        if not token.startswith("--"):
-            raise ValueError(f"{token!r} is not an option; options begin with --, see --help")
-        name, equals, value = token[2:].partition("=")
-        name = name.replace("-", "_") if "." not in name else name
-        if name in SWITCHES and not equals:
-            switches.add(name)
-            continue
-        _check_option(name)
-        if not equals:
-            if not rest or rest[0].startswith("--"):
-                raise ValueError(f"--{name} needs a value")
-            value = rest.pop(0)
-        if name == "config":
-            files.append(value)
-        elif name == "run":
-            run = value
-        else:
-            flags[SHORT_FLAGS.get(name, name)] = value
-    return Arguments(files=files, flags=flags, run=run, switches=frozenset(switches))
 
 
 def read_config(arguments: Arguments, *, base: dict[str, Any] | None = None) -> Config:
@@ -126,7 +67,7 @@ def settings_of(config: Config) -> dict[str, Any]:
     def walk(prefix: str, node: dict[str, Any]) -> None:
         for key, value in node.items():
             path = prefix + key
-            nested = isinstance(value, dict) and (path in _groups(Config, "") or path == OVERRIDES)
+            nested = isinstance(value, dict) and (path in groups(Config) or path == OVERRIDES)
             if nested:
                 walk(path + ".", value)
             else:
@@ -141,16 +82,20 @@ def as_yaml(config: Config) -> str:
     return yaml.safe_dump(asdict(config), sort_keys=False, default_flow_style=None, width=100)
 
 
-def print_help(command: str, description: str) -> None:
-    """Prints every option of a command with its default in configs/default.yaml."""
-    parser = _parser(f"python -m hplan {command}", description)
+def print_help(command: str, description: str, own: dict[str, str]) -> None:
+    """Prints every option of a command with its default in configs/default.yaml.
+
+    Args:
+        own: option -> what it means, for options beside the settings.
+    """
+    parser = _parser(f"python -m hplan {command}", description, own)
     default = settings_of(read_config(read_arguments([])))
-    known = {path: value for path, value in default.items() if path in _leaves(Config, "")}
+    known = {path: value for path, value in default.items() if path in leaves(Config)}
     parser.set_defaults(known)
     parser.print_help()
 
 
-def _parser(program: str, description: str) -> ArgumentParser:
+def _parser(program: str, description: str, of_command: dict[str, str]) -> ArgumentParser:
     parser = ArgumentParser(
         prog=program,
         usage=f"{program} [--config FILE] [--levels N] [--task NAME] [--run RUN] [--SETTING X]",
@@ -167,6 +112,8 @@ def _parser(program: str, description: str) -> ArgumentParser:
     own.add_argument("--run", help="name of the run in runs/, or its path")
     own.add_argument("--resume", action="store_true", help="continue the run from its checkpoint")
     own.add_argument("--print_config", action="store_true", help="print the settings and stop")
+    for name, meaning in of_command.items():
+        own.add_argument(f"--{name}", help=meaning)
     parser.add_class_arguments(Config)
     return parser
 
@@ -244,25 +191,6 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _leaves(kind: type, prefix: str) -> list[str]:
-    """Paths of all single settings."""
-    return [
-        path
-        for f in fields(kind)
-        for path in (
-            _leaves(f.type, f"{prefix}{f.name}.") if is_dataclass(f.type) else [prefix + f.name]
-        )
-    ]
-
-
-def _groups(kind: type, prefix: str) -> list[str]:
-    """Paths of all groups of settings."""
-    nested = [f for f in fields(kind) if is_dataclass(f.type)]
-    return [
-        path for f in nested for path in [prefix + f.name, *_groups(f.type, f"{prefix}{f.name}.")]
-    ]
-
-
 def _is_complete(settings: dict[str, Any], kind: type) -> bool:
     """Whether a file names every setting."""
     return all(
@@ -285,12 +213,3 @@ def _check_keys(settings: Any, kind: type, source: str, prefix: str) -> None:
             raise ValueError(f"{source}: unknown key {prefix}{key}; {hint}")
         if is_dataclass(known[key]):
             _check_keys(value, known[key], source, f"{prefix}{key}.")
-
-
-def _check_option(name: str) -> None:
-    known = ["config", "run", "seed", *SHORT_FLAGS, *SWITCHES, *_leaves(Config, "")]
-    if name in known or name.startswith(OVERRIDES + "."):
-        return
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean --{near[0]}? " if near else ""
-    raise ValueError(f"unknown option --{name}; {hint}--help lists them all")

@@ -11,10 +11,12 @@ from statistics import NormalDist
 from typing import Any, Literal, SupportsFloat
 
 import numpy as np
+from rich.console import Console
 from rich.table import Table
 
 from hplan.files import write_atomically
 
+TABLE_WIDTH = 130  # columns, where there is no terminal
 TIMING_KEYS = ("plan_ms_per_step",)
 ROW_KEYS = (
     "method", "energy", "energy_level", "num_levels", "task", "bin", "episodes", "successes",
@@ -198,6 +200,14 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         cells.append(_cell(_weighted(own, "spl", episodes), ".2f"))
         table.add_row(label, str(num_levels), *cells)
     return table
+
+
+def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Prints `results_table`, wide enough where there is no terminal to ask."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=TABLE_WIDTH)
+    console.print(results_table(rows))
 
 
 def _rate_cell(row: Mapping[str, Any]) -> str:

@@ -10,13 +10,8 @@ from typing import Any
 
 import yaml
 
-from hplan.command_line import (
-    Arguments,
-    as_yaml,
-    config_from_dict,
-    read_config,
-    settings_of,
-)
+from hplan.arguments import Arguments
+from hplan.command_line import as_yaml, config_from_dict, read_config, settings_of
 from hplan.config import Config
 from hplan.files import write_atomically
 

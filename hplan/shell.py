@@ -6,11 +6,34 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from hplan.command_line import Arguments, print_help, read_arguments
+from hplan.arguments import Arguments, read_arguments
+from hplan.command_line import print_help
 from hplan.run import is_main_process
 
-Commands = dict[str, Callable[[Arguments], None]]
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A command of `python -m hplan`.
+
+    Attributes:
+        run: does it; its docstring's first line says what.
+        own: option -> what it means, for options beside the settings.
+        word: what a word without an option is, such as FILE; "" where none is taken.
+    """
+
+    run: Callable[[Arguments], None]
+    own: dict[str, str] = field(default_factory=dict)
+    word: str = ""
+
+    @property
+    def summary(self) -> str:
+        """One line on what it does."""
+        return (self.run.__doc__ or "").strip().splitlines()[0]
+
+
+Commands = dict[str, Command]
 
 
 class Stopped(Exception):
@@ -55,18 +78,19 @@ def _dispatch(argv: list[str], commands: Commands) -> int:
     if not argv or argv[0] in ("-h", "--help", "help"):
         print("usage: python -m hplan COMMAND [--config FILE] [--SETTING VALUE]...\n")
         for name, command in commands.items():
-            print(f"  {name:8} {command.__doc__}")
+            print(f"  {name:8} {command.summary}")
         print(
             "\n`python -m hplan COMMAND --help` lists every setting; make help has the short forms."
         )
         return 0 if argv else 2
     if argv[0] not in commands:
         raise ValueError(f"unknown command {argv[0]!r}; known: {', '.join(commands)}")
-    arguments = read_arguments(argv[1:])
+    command = commands[argv[0]]
+    arguments = read_arguments(argv[1:], own=tuple(command.own), takes_words=bool(command.word))
     if "help" in arguments.switches:
-        print_help(argv[0], commands[argv[0]].__doc__ or "")
+        print_help(f"{argv[0]} {command.word}".strip(), command.summary, command.own)
         return 0
-    commands[argv[0]](arguments)
+    command.run(arguments)
     return 0
 
 

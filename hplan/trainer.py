@@ -3,6 +3,7 @@
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
+from torch.utils.tensorboard import SummaryWriter
 
 from hplan.checkpoint import resume_file, save_checkpoint
 from hplan.command_line import settings_of
@@ -84,6 +86,17 @@ class ShowProgress(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         self.progress.stop()
+
+
+class LookAtAgent(Callback):
+    """Calls `probe` with TensorBoard's writer and the update, after every validation."""
+
+    def __init__(self, probe: Callable[[SummaryWriter, int], None]) -> None:
+        self.probe = probe
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero:
+            self.probe(trainer.logger.experiment, trainer.global_step)
 
 
 class KeepCheckpoints(Callback):
@@ -183,8 +196,12 @@ def fit(
     validation: ClipBatch,
     run_dir: Path,
     first: int,
+    probe: Callable[[SummaryWriter, int], None] | None = None,
 ) -> None:
     """Trains `module` from update `first` to the last, and leaves its checkpoint in the run.
+
+    Args:
+        probe: looks at the agent after every validation, with TensorBoard's writer and the update.
 
     Raises:
         Interrupted: Ctrl-C; the run can be resumed.
@@ -193,7 +210,8 @@ def fit(
     training = config.training
     validate_every = min(training.validate_every, training.num_updates)
     keep = KeepCheckpoints(run_dir, config, spec)
-    trainer = _trainer(config, run_dir, [keep], validate_every, first)
+    looks = [LookAtAgent(probe)] if probe is not None else []
+    trainer = _trainer(config, run_dir, [keep, *looks], validate_every, first)
     data = ClipData(sampler, validation, first=first, last=training.num_updates)
     (run_dir / "checkpoints").mkdir(exist_ok=True)
     with quiet(), deterministic(), alone_afterwards():

@@ -5,7 +5,8 @@ import copy
 import torch
 from torch import nn
 
-from hplan.command_line import read_arguments, read_config
+from hplan.arguments import read_arguments
+from hplan.command_line import read_config
 from hplan.config import Config, level_configs
 from hplan.data import ClipSampler
 from hplan.objective import distances_loss, encode_clips, stack_loss

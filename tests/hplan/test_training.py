@@ -15,9 +15,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from hplan.__main__ import main
+from hplan.arguments import read_arguments
 from hplan.checkpoint import load_checkpoint, restore
 from hplan.collection import clip_sources, episodes
-from hplan.command_line import read_arguments, read_config
+from hplan.command_line import read_config
 from hplan.config import level_configs
 from hplan.level import encode_stack
 from hplan.objective import ClipBatch, stack_loss
