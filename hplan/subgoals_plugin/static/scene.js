@@ -1,0 +1,109 @@
+/** What the world looked like at an env step, what the levels then aimed at, and the numbers. */
+
+import { activeAt } from "./data.js";
+import { html } from "./dom.js";
+import { goalOutcome, kind, number, spoken } from "./words.js";
+
+const BASE64 = /^[A-Za-z0-9+/=]+$/;
+/** What the attributes mean, in the order in which they are shown; others come after them. */
+const MEANS = {
+  parent: "the plan of a level above that it served",
+  level: "0 at the bottom",
+  cause: "why it was made",
+  made: "env step at which it was made",
+  outcome: "how it ended",
+  ended: "env step at which it ended",
+  energy_before: "energy towards its target where it was made",
+  energy_promised: "energy towards its target where its prediction ends",
+  energy_ended: "energy towards its target where it ended",
+  energies: "energy towards its target at each env step from made to ended",
+  horizon: "steps of the level that it looks ahead",
+  steps_promised: "env steps that it lasts by its own prediction",
+  predictor_evaluations: "predictor rows that its search took",
+  support: "how far outside the data, in standard deviations of the prior",
+  subgoal: "picture of the real observation nearest to the subgoal that it set",
+  subgoal_distance: "of that observation's latent to the subgoal; a move is one step of the level",
+  pair: "equal in two trees whose episodes had the same start and goal",
+  observations: "picture at every env step",
+};
+
+/**
+ * The pictures at an env step: the observation, the subgoal of each level from the top, the goal.
+ * What the selected plan set, or at the bottom what it was to reach, is emphasised.
+ */
+export function drawScene(container, tree, selected, moment) {
+  if (tree.pictures.length === 0) {
+    return container.replaceChildren(html("p", {}, "No pictures were kept with this tree."));
+  }
+  const { observations = [], goal } = tree.goal;
+  const chosen = tree.nodes.get(selected);
+  const active = activeAt(tree, moment);
+  for (const node of chosen.id === 0 ? [] : [chosen.parent, chosen]) {
+    if (node.id !== 0) active.set(node.attributes.level, node);
+  }
+  const aim = chosen.attributes.level === 0 ? chosen.parent : chosen;
+  const reach = aim === chosen ? "" : `what plan ${chosen.id} was to reach`;
+  const seen = `Observation at env step ${moment}`;
+  const figures = [figure(tree, observations[moment], seen, [], "seen", false)];
+  for (const level of tree.levels) {
+    const node = active.get(level);
+    if (!node || level === 0) continue;
+    const notes = [subgoalNote(node), node === aim && reach];
+    const title = `Level ${level}'s subgoal, plan ${node.id}`;
+    figures.push(figure(tree, node.attributes.subgoal, title, notes, "subgoal", node === aim));
+  }
+  const notes = ["its real observation", aim.id === 0 && reach];
+  figures.push(figure(tree, goal, "Goal", notes, "goal", aim.id === 0));
+  container.replaceChildren(...figures);
+}
+
+function subgoalNote({ attributes: { subgoal, subgoal_distance: distance } }) {
+  if (typeof subgoal !== "number") return "nobody looked for a real observation near it";
+  if (typeof distance !== "number") return "nearest real observation, distance not measured";
+  return `nearest real observation, distance ${number(distance)} moves`;
+}
+
+function figure(tree, index, title, notes, role, isAim) {
+  const source = pictureUrl(tree.pictures[index]);
+  const said = notes.filter(Boolean);
+  const picture = source
+    ? html("img", { src: source, alt: [title, ...said].join(": ") })
+    : html("div", { class: "no-picture" }, "no picture");
+  const lines = said.map((note) => html("span", {}, note));
+  const caption = html("figcaption", {}, html("b", {}, title), ...lines);
+  return html("figure", { class: `${role}${isAim ? " aim" : ""}` }, picture, caption);
+}
+
+/** Only base64 goes into a URL. */
+export function pictureUrl(text) {
+  return typeof text === "string" && BASE64.test(text) ? `data:image/png;base64,${text}` : null;
+}
+
+/** All attributes of a node as a definition list. */
+export function drawDetails(container, tree, selected) {
+  const node = tree.nodes.get(selected);
+  if (!node) return container.replaceChildren();
+  const title = node.id === 0 ? "Goal" : `Plan ${node.id}`;
+  const list = html("dl");
+  const outcome = node.id === 0 ? goalOutcome(node.attributes) : node.attributes.outcome;
+  const above = node.parent ? { parent: node.parent.id === 0 ? "0, the goal" : node.parent.id } : {};
+  const all = { ...above, ...node.attributes };
+  const known = Object.keys(MEANS).filter((name) => Object.hasOwn(all, name));
+  for (const name of new Set([...known, ...Object.keys(all)])) {
+    const means = Object.hasOwn(MEANS, name) ? MEANS[name] : null;
+    list.append(
+      html("dt", { title: means }, name),
+      html("dd", { "data-attribute": name, title: means }, shown(all[name])),
+    );
+  }
+  container.replaceChildren(
+    html("h2", {}, title, html("span", { class: `kind-${kind(outcome)}` }, spoken(outcome))),
+    list,
+  );
+}
+
+function shown(value) {
+  if (value === null) return "–";
+  if (Array.isArray(value)) return value.length > 0 ? value.map(number).join("  ") : "none";
+  return typeof value === "string" ? value : String(value);
+}
