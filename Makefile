@@ -54,7 +54,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@touch $@
 
 check-interpreter:
-	@$(PYTHON) -c 'import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, "torch pytorch_lightning jsonargparse safetensors minigrid networkx tensorboard minari matplotlib imageio_ffmpeg pytest beartype selenium".split())))' || \
+	@$(PYTHON) -c 'import importlib.metadata as m, importlib.util as u, sys; sys.exit(not (m.entry_points(group="tensorboard_plugins", name="subgoals") and all(map(u.find_spec, "torch pytorch_lightning jsonargparse safetensors minigrid networkx tensorboard minari matplotlib imageio_ffmpeg pytest beartype selenium".split()))))' || \
 		$(PYTHON) -m pip install --disable-pip-version-check -q -e '.[dev]'
 
 collect: $(SETUP) ## collect the task's reward-free episodes: make collect TASK=rooms
@@ -66,7 +66,7 @@ train: $(SETUP) ## train a stack of any depth, evaluate it briefly: make train L
 eval: $(SETUP) ## the whole suite of a run's task: make eval RUN=rooms-L3-s0
 	$(HPLAN) eval $(FLAGS) $(RUN_FLAG) $(ENERGY_FLAG)
 
-watch: $(SETUP) ## an episode as GIF and MP4: make watch RUN=rooms-L3-s0 [METHOD=flat] [EPISODE=7]
+watch: $(SETUP) ## an episode as GIF and MP4: make watch RUN=rooms-L3-s0 [METHOD=flat] [EPISODE=21]
 	$(HPLAN) watch $(RUN_FLAG) $(FILM_FLAGS)
 
 bench: $(SETUP) ## measure speeds: a table, and runs/bench.json

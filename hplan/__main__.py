@@ -5,6 +5,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,14 +27,9 @@ from hplan.run import (
 from hplan.shell import Command, Stopped, run_command, say
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from hplan.dataset import EpisodeStore
     from hplan.training import StackTraining
     from tasks import Task
-
-
-SAMPLE_FRAMES = 4096  # at most so many, for the encoder to see what varies
 
 
 def collect(arguments: Arguments) -> None:
@@ -95,7 +91,7 @@ def train(arguments: Arguments) -> None:
                     task,
                     module.levels,
                     run_dir,
-                    sample_of(store),
+                    store.sample(),
                     update=config.training.num_updates,
                     brief=True,
                 )
@@ -131,35 +127,35 @@ def evaluate(arguments: Arguments) -> None:
         f"eval: task={config.task.name} levels={len(levels)} updates={checkpoint.update} "
         f"energy={config.evaluation.energy} run={run_dir}"
     )
-    bank = sample_of(episodes(config, task))
+    # What may stand for a subgoal in the trees is what the stack was trained on, if it is here.
+    trained = replace(config, seed=checkpoint.config.seed)
+    bank = episodes(trained, task).sample() if dataset_folder(trained).exists() else None
     evaluate_run(config, task, levels, run_dir, bank, update=checkpoint.update, brief=False)
 
 
 def watch(arguments: Arguments) -> None:
-    """Films an episode of a run's evaluation: runs/RUN/watch/*.gif and *.mp4."""
+    """Films an episode of a run's evaluation: runs/RUN/watch/SUITE/*.gif and *.mp4."""
     _, run_dir = config_of_run(arguments, EVALUATED_WITH)
     from hplan.film.write import choose_tree, write_film
     from hplan.subgoal_tree import load_tree
 
-    episode = arguments.own.get("episode")
-    if episode is not None and not episode.isdecimal():
-        raise ValueError(f"--episode {episode}; allowed is a whole number from 0 up")
-    method = arguments.own.get("method", "hierarchical")
-    path = choose_tree(run_dir, method, None if episode is None else int(episode))
-    for film in write_film(load_tree(path), run_dir / "watch"):
+    own = arguments.own
+    path = choose_tree(
+        run_dir, own.get("method", "hierarchical"), own.get("episode"), own.get("suite")
+    )
+    for film in write_film(load_tree(path), run_dir / "watch" / path.parts[-3]):
         say(f"wrote {film}")
 
 
 def tree(arguments: Arguments) -> None:
     """Shows the subgoal tree of an episode file in the terminal."""
-    from rich.console import Console
-
+    from hplan.results import plain_console
     from hplan.tree_text import show
 
     plans = arguments.own.get("plans", "folded")
     if len(arguments.words) != 1 or plans not in ("all", "folded"):
         raise ValueError("usage: hplan tree EPISODE.json [--plans all|folded]")
-    show(Path(arguments.words[0]), all_plans=plans == "all", console=Console())
+    show(Path(arguments.words[0]), all_plans=plans == "all", console=plain_console())
 
 
 def bench(arguments: Arguments) -> None:
@@ -168,16 +164,21 @@ def bench(arguments: Arguments) -> None:
     if _config_printed(arguments, config):
         return
     from hplan.bench import benchmark as search_benchmark
-    from hplan.bench import write_report
+    from hplan.bench import recording_benchmark, write_report
     from hplan.subgoals_plugin.bench import benchmark as tree_benchmark
     from levels.build import build_levels
     from tasks import build_task
     from tasks.bench import benchmark as task_benchmark
 
     configs = level_configs(config.hierarchy)
-    spec = build_task(config.task.name, config.task.layout_seed).spec
-    levels = build_levels(configs, spec).eval()
-    rows = [*task_benchmark(), *search_benchmark(levels, configs), *tree_benchmark()]
+    task = build_task(config.task.name, config.task.layout_seed)
+    levels = build_levels(configs, task.spec).eval()
+    rows = [
+        *task_benchmark(),
+        *search_benchmark(levels, configs),
+        *recording_benchmark(levels, config, task),
+        *tree_benchmark(),
+    ]
     write_report(rows, RUNS / "bench.json")
     say(f"wrote {RUNS / 'bench.json'}")
 
@@ -211,12 +212,15 @@ COMMANDS = {
         own={
             "episode": "number of the episode in its suite; the longest one if not given",
             "method": "of which method: hierarchical if not given",
+            "suite": "folder of the evaluation in RUN/eval: the newest if not given",
         },
+        settings=False,
     ),
     "tree": Command(
         run=tree,
         own={"plans": "all, or folded (similar plans of the bottom in one line)"},
         word="FILE",
+        settings=False,
     ),
     "bench": Command(run=bench),
     "doctor": Command(run=doctor),
@@ -236,7 +240,7 @@ def build_training(config: Config, task: "Task", store: "EpisodeStore") -> "Stac
     configs = level_configs(config.hierarchy)
     check_clips(store, configs, config.training.clip_length)
     seed_everything(config.seed, verbose=False)
-    levels = build_levels(configs, task.spec, sample_obs=torch.from_numpy(sample_of(store)))
+    levels = build_levels(configs, task.spec, sample_obs=torch.from_numpy(store.sample()))
     pairs = task.validation_pairs(config.training.validation_pairs, seed=config.seed)
     known = ValidationPairs(
         starts=torch.from_numpy(task.observe(pairs.starts)),
@@ -244,11 +248,6 @@ def build_training(config: Config, task: "Task", store: "EpisodeStore") -> "Stac
         steps=torch.from_numpy(pairs.optimal_steps),
     )
     return StackTraining(levels, config, known)
-
-
-def sample_of(store: "EpisodeStore") -> "np.ndarray":
-    """(M, *obs_shape) real observations, spread over the data."""
-    return store.frames[:: 1 + len(store.frames) // SAMPLE_FRAMES]
 
 
 def _fit(
@@ -277,7 +276,7 @@ def _fit(
             validation=validation,
             run_dir=run_dir,
             first=first,
-            probe=training_probe(config, task, module.levels, sample_of(store)),
+            probe=training_probe(config, task, module.levels, store.sample()),
         )
     except SystemExit as error:  # Lightning's answer to Ctrl-C outside of an update
         raise KeyboardInterrupt from error

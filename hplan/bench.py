@@ -1,25 +1,34 @@
-"""How much a search costs beyond the predictions that it needs."""
+"""What a search costs beyond the predictions that it needs, and trees beyond an evaluation."""
 
 import json
+import math
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
 
-from hplan.config import LevelConfig
+from hplan.agent import Agent
+from hplan.config import Config, LevelConfig, level_configs
 from hplan.energy import arrival_energy, step_cost, target_energy
+from hplan.episodes import run_agent
 from hplan.files import write_atomically
 from hplan.level import Level
 from hplan.search import find_search
+from hplan.subgoal_tree import save_tree
+from hplan.tree_summary import write_tree
 
 BATCH_SIZE = 8
+BANK_SIZE = 4096
 
 
 @torch.no_grad()
@@ -84,6 +93,66 @@ def _row(name: str, level: Level, config: LevelConfig, num_repeats: int) -> dict
         "reference": reference,
         "ratio": value / reference,
     }
+
+
+def recording_benchmark(
+    levels: nn.ModuleList,
+    config: Config,
+    task: Any,
+    *,
+    num_episodes: int = 80,
+    num_kept: int = 20,
+    num_steps: int = 60,
+) -> list[dict[str, str | float]]:
+    """Times the keeping and writing of subgoal trees beside the evaluation that they are of.
+
+    Args:
+        task: a task whose suite has bins, and that draws its observations.
+        num_kept: of the episodes, which take `num_steps` env steps each.
+
+    Returns:
+        One row, as `benchmark`.
+    """
+    suite = task.suite(episodes_per_bin=math.ceil(num_episodes / len(task.bins)), seed=0)
+    # Fresh weights find every goal within reach; with none, all levels plan.
+    configs = [
+        replace(level, planner=replace(level.planner, reach=0.0))
+        for level in level_configs(config.hierarchy)
+    ]
+    agent = Agent(
+        levels=levels,
+        configs=configs,
+        energy="distance",
+        settings=config.evaluation,
+    )
+    began = time.perf_counter()
+    episodes = run_agent(
+        agent,
+        task,
+        suite.starts[:num_episodes],
+        suite.goals[:num_episodes],
+        np.full(num_episodes, num_steps),
+        generator=torch.Generator().manual_seed(0),
+        keep_plans=num_kept,
+        bank=task.distances_to_a_goal(BANK_SIZE)[0],
+    )
+    writing = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder, SummaryWriter(folder) as writer:
+        for number, recording in episodes.recordings.items():
+            tree = recording.tree({"num_levels": len(levels), "episode": number})
+            save_tree(Path(folder) / f"{number}.json", tree)
+            write_tree(writer, f"subgoals/{number}", tree, 0)
+    ended = time.perf_counter()
+    value, reference = episodes.recording_seconds + ended - writing, ended - began
+    return [
+        {
+            "name": "trees/record",
+            "value": 1000 * value,
+            "unit": "ms",
+            "reference": 1000 * reference,
+            "ratio": value / reference,
+        }
+    ]
 
 
 def predictor_inputs(level: Level, run: Callable[[], None]) -> list[tuple[Tensor, ...]]:

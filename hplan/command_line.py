@@ -77,6 +77,14 @@ def settings_of(config: Config) -> dict[str, Any]:
     return flat
 
 
+def logged_settings(config: Config) -> dict[str, int | float | str]:
+    """`settings_of` as TensorBoard's HParams tab takes them: lists and dictionaries as text."""
+    return {
+        path: value if isinstance(value, int | float | str) else str(value)
+        for path, value in settings_of(config).items()
+    }
+
+
 def as_yaml(config: Config) -> str:
     """The resolved, complete config as YAML."""
     return yaml.safe_dump(asdict(config), sort_keys=False, default_flow_style=None, width=100)

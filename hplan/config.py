@@ -78,11 +78,11 @@ class LossConfig:
     free_nats: float = 1.0
     """Divergence of a macro-action that costs nothing."""
     walk_weight: float = 2.0
-    """Hinge that keeps every dimension varying within a walk; a part of the regulariser."""
+    """Hinge that keeps the latent varying within a walk; a part of the regulariser."""
     walk_steps: int = 10
     """Length of such a walk in steps of this level, or the clip's."""
     walk_std: float = 0.5
-    """Standard deviation of a dimension within it below which the hinge pushes."""
+    """Standard deviation within it, over all dimensions, below which the hinge pushes."""
     inverse_weight: float = 0.0
     """Inverse dynamics: tell the action from two successive latents."""
     smoothness_weight: float = 0.0

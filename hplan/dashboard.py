@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from hplan.command_line import settings_of
+from hplan.command_line import logged_settings
 from hplan.config import Config
 from hplan.level import encode_stack
 
@@ -82,10 +82,7 @@ def success_figure(rows: Sequence[Row]) -> Figure:
 
 def log_settings(writer: SummaryWriter, config: Config, rows: Sequence[Row]) -> None:
     """The run's settings beside its success rates, for the HParams tab."""
-    settings = {
-        path: value if isinstance(value, int | float | str) else str(value)
-        for path, value in settings_of(config).items()
-    }
+    settings = logged_settings(config)
     rates = {
         f"plan/success_rate/{row['bin']}/{method_label(row)}": float(row["success_rate"])
         for row in rows

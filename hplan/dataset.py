@@ -7,6 +7,7 @@ SHA-256 of the other two and of its own content, so that a truncated or altered 
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -109,6 +110,10 @@ class EpisodeStore:
     def num_steps(self) -> int:
         """Env steps in all episodes, padding left out."""
         return int(self.lengths.sum())
+
+    def sample(self, most: int = 4096) -> np.ndarray:
+        """(M, *obs_shape) distinct observations, at most so many, spread over the data."""
+        return self.frames[:: math.ceil(len(self.frames) / most)]
 
     @property
     def nbytes(self) -> int:

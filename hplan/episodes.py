@@ -61,6 +61,7 @@ class Episodes:
         plans_by_level: (E, K); plans_by_cause: (E, number of `Cause`s).
         seconds: spent in the agent.
         recordings: of the episodes whose plans were kept, by episode.
+        recording_seconds: what they took.
     """
 
     success: np.ndarray
@@ -71,6 +72,7 @@ class Episodes:
     plans_by_cause: np.ndarray
     seconds: float
     recordings: dict[int, Recording]
+    recording_seconds: float
 
 
 def run_agent(
@@ -132,6 +134,7 @@ def run_agent(
         ended = reached | (alive & (env_steps >= budgets))
         log.episodes_ended(ended, success, now)
         alive = alive & ~ended
+    recordings = log.recordings(goal_obs, bank, task)
     return Episodes(
         success=success,
         env_steps=env_steps,
@@ -140,7 +143,8 @@ def run_agent(
         plans_by_level=by_level,
         plans_by_cause=by_cause,
         seconds=seconds,
-        recordings=log.recordings(goal_obs, bank, task),
+        recordings=recordings,
+        recording_seconds=log.seconds,
     )
 
 
@@ -201,4 +205,5 @@ def _run_actions(
         plans_by_cause=np.zeros((len(starts), len(Cause)), dtype=np.int64),
         seconds=0.0,
         recordings={},
+        recording_seconds=0.0,
     )

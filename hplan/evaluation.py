@@ -72,13 +72,12 @@ def evaluate(
         ValueError: an unknown method.
     """
     check_methods(methods, config)
-    if folder is not None:
-        shutil.rmtree(folder / "episodes", ignore_errors=True)
     settings = config.evaluation
     highest = np.array([high for _, _, high in suite.bins])
     budgets = (settings.budget_factor * highest[suite.bin_index]).astype(int)
     budgets += settings.budget_extra
-    rows = []
+    rows: list[dict[str, Any]] = []
+    trees: dict[str, nx.DiGraph] = {}
     keep_plans = keep_plans if folder is not None or log_tree is not None else 0
     for trial in _trials(levels, config, task, suite, budgets, methods, keep_plans, bank):
         outcomes = _outcomes(trial, config, task, suite)
@@ -88,11 +87,14 @@ def evaluate(
             f"{len(outcomes.success)} episodes, {trial.episodes.seconds:.0f} s"
         )
         for episode, tree in _trees(trial, task, suite, update):
-            if folder is not None:
-                save_tree(folder / "episodes" / f"{trial.method}-{episode:05d}.json", tree)
+            trees[f"{trial.method}-{episode:05d}.json"] = tree
             if log_tree is not None:
                 log_tree(tree)
     if folder is not None:
+        # Only now: an evaluation that was stopped leaves what was there before.
+        shutil.rmtree(folder / "episodes", ignore_errors=True)
+        for name, tree in trees.items():
+            save_tree(folder / "episodes" / name, tree)
         card = protocol_card(config, suite, budgets) | (protocol or {})
         write_results(folder, card, rows)
     return rows

@@ -133,7 +133,7 @@ def squared_moves(level: Level, clips: EncodedClips) -> Float[Tensor, " D"]:
 
 
 def walk_loss(level: Level, clips: EncodedClips, num_steps: int, least: float) -> Float[Tensor, ""]:
-    """Hinge () on the standard deviation of each dimension within walks, at `least`.
+    """Hinge () on the standard deviation of latents within walks, over all dimensions, at `least`.
 
     Prediction alone is best served by what stays the same in a walk, such as the part of the world
     that it is in; variance over many walks does not tell that from a latent to plan in. A level has
@@ -148,8 +148,8 @@ def walk_loss(level: Level, clips: EncodedClips, num_steps: int, least: float) -
     length = min(clips.z.shape[1], num_steps * level.stride + 1)
     walks = clips.z.unfold(1, length, (length + 1) // 2)  # (B, N, D, length), half overlapping
     centred = walks - walks.mean(dim=-1, keepdim=True)
-    variance = global_mean(centred.square().mean(dim=(1, 3)))
-    return (least - (variance + 1e-4).sqrt()).clamp(min=0).mean()
+    variance = global_mean(centred.square().mean(dim=(1, 2, 3)))
+    return (least - (variance + 1e-4).sqrt()).clamp(min=0)
 
 
 def inverse_loss(level: Level, clips: EncodedClips) -> Float[Tensor, ""]:

@@ -4,8 +4,10 @@ The planner sees nothing of this. Observations are kept, encoded and drawn once 
 they occur.
 """
 
+import functools
+import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -77,8 +79,26 @@ class _Episode:
     seen: list[int] = field(default_factory=list)
 
 
+def _timed(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the time that a method of `PlanLog` takes to its `seconds`."""
+
+    @functools.wraps(method)
+    def timed(self: "PlanLog", *args: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return method(self, *args)
+        finally:
+            self.seconds += time.perf_counter() - began
+
+    return timed
+
+
 class PlanLog:
-    """Keeps the plans of some episodes and what was seen; a plan ends when the next is made."""
+    """Keeps the plans of some episodes and what was seen; a plan ends when the next is made.
+
+    Attributes:
+        seconds: spent in it so far.
+    """
 
     ENDED_BY: dict[Cause, Outcome] = {
         Cause.DONE: "done", Cause.CLOCK: "expired", Cause.SURPRISE: "surprise",
@@ -90,11 +110,13 @@ class PlanLog:
     }  # fmt: skip
 
     def __init__(self, agent: Agent, episodes: np.ndarray) -> None:
+        self.seconds = 0.0
         self._agent = agent
         self._episodes = {int(episode): _Episode() for episode in episodes}
         self._distinct: dict[bytes, int] = {}
         self._observations: list[np.ndarray] = []
 
+    @_timed
     def saw(self, obs: np.ndarray, running: np.ndarray) -> None:
         """The observations (E, *obs_shape) of an env step, of the episodes `running` (E,) bool."""
         for episode, kept in self._episodes.items():
@@ -104,6 +126,7 @@ class PlanLog:
                     self._observations.append(obs[episode].copy())
                 kept.seen.append(index)
 
+    @_timed
     def made(self, event: PlanEvent, now: int) -> None:
         """New plans, at env step `now`."""
         rows, identity = event.rows.tolist(), event.identity.tolist()
@@ -143,6 +166,7 @@ class PlanLog:
             )
             episode.plans.append(episode.running[event.level])
 
+    @_timed
     def episodes_ended(self, ended: np.ndarray, success: np.ndarray, now: int) -> None:
         """The episodes `ended` (E,) are over; all their plans end with them."""
         for number, episode in self._episodes.items():
@@ -150,6 +174,7 @@ class PlanLog:
                 for level in list(episode.running):
                     _end(episode, level, "success" if success[number] else "out_of_steps", now)
 
+    @_timed
     @torch.no_grad()
     def recordings(
         self, goals: np.ndarray, bank: np.ndarray | None, task: object

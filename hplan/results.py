@@ -202,12 +202,15 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Prints `results_table`, wide enough where there is no terminal to ask."""
+def plain_console() -> Console:
+    """Where to print tables and trees: wide enough where there is no terminal to ask."""
     console = Console()
-    if not console.is_terminal:
-        console = Console(width=TABLE_WIDTH)
-    console.print(results_table(rows))
+    return console if console.is_terminal else Console(width=TABLE_WIDTH)
+
+
+def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Prints `results_table`."""
+    plain_console().print(results_table(rows))
 
 
 def _rate_cell(row: Mapping[str, Any]) -> str:

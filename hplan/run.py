@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from hplan.arguments import Arguments
+from hplan.arguments import OVERRIDES, Arguments
 from hplan.command_line import as_yaml, config_from_dict, read_config, settings_of
 from hplan.config import Config
 from hplan.files import write_atomically
@@ -118,10 +118,25 @@ def config_of_run(arguments: Arguments, allowed: tuple[str, ...]) -> tuple[Confi
         run_dir = run_folder(None, read_config(arguments))
     else:
         run_dir = run_folder(arguments.run, Config())
-    held = config_from_dict(read_run(run_dir))
+    saved = read_run(run_dir)
+    held = config_from_dict(saved)
+    if allowed == RESUMED_WITH:
+        _check_complete(run_dir, saved, asdict(held), "")
     asked = read_config(arguments, base=asdict(held))
     check_same_run(run_dir, held, asked, allowed)
     return asked, run_dir
+
+
+def _check_complete(folder: Path, saved: Any, today: dict[str, Any], prefix: str) -> None:
+    """Refuses to go on with a run whose settings are not all there: today's might be others."""
+    for key, value in today.items():
+        if not isinstance(saved, dict) or key not in saved:
+            raise ValueError(
+                f"run {folder} was begun by an older hplan that had no {prefix}{key}; train a run "
+                "of another name (RUN=...)"
+            )
+        if isinstance(value, dict) and prefix + key != OVERRIDES:
+            _check_complete(folder, saved[key], value, f"{prefix}{key}.")
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import numpy as np
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
@@ -28,7 +29,7 @@ def evaluate_run(
     task: Any,
     levels: nn.ModuleList,
     run_dir: Path,
-    bank: np.ndarray,
+    bank: np.ndarray | None,
     *,
     update: int,
     brief: bool,
@@ -49,21 +50,25 @@ def evaluate_run(
         + ("-brief" if brief else "")
     )
     folder, shown = run_dir / "eval" / name, run_dir / "tensorboard" / f"eval-{name}"
+    trees: list[nx.DiGraph] = []
+    rows = evaluate(
+        levels.eval(),
+        config,
+        task,
+        suite,
+        folder,
+        methods=[m for m in settings.methods if not brief or m in BRIEF_METHODS],
+        keep_plans=settings.num_trees,
+        bank=bank,
+        update=update,
+        log_tree=trees.append,
+        report=say,
+    )
+    # Only now: an evaluation that was stopped leaves what was there before.
     shutil.rmtree(shown, ignore_errors=True)
     with SummaryWriter(str(shown)) as writer:
-        rows = evaluate(
-            levels.eval(),
-            config,
-            task,
-            suite,
-            folder,
-            methods=[m for m in settings.methods if not brief or m in BRIEF_METHODS],
-            keep_plans=settings.num_trees,
-            bank=bank,
-            update=update,
-            log_tree=lambda tree: write_tree(writer, tree_tag(tree, name), tree, update),
-            report=say,
-        )
+        for tree in trees:
+            write_tree(writer, tree_tag(tree, name), tree, update)
         log_evaluation(writer, config, rows, update)
         log_latents(writer, levels, *task.distances_to_a_goal(PROJECTED_STATES), update)
     print_table(rows)

@@ -21,11 +21,13 @@ class Command:
         run: does it; its docstring's first line says what.
         own: option -> what it means, for options beside the settings.
         word: what a word without an option is, such as FILE; "" where none is taken.
+        settings: whether it heeds settings and --config.
     """
 
     run: Callable[[Arguments], None]
     own: dict[str, str] = field(default_factory=dict)
     word: str = ""
+    settings: bool = True
 
     @property
     def summary(self) -> str:
@@ -62,7 +64,7 @@ def run_command(argv: list[str], commands: Commands) -> int:
     except Stopped as stop:
         return _fail(str(stop), 130)
     except KeyboardInterrupt:
-        return _fail("interrupted; nothing was lost, the same command starts again", 130)
+        return _fail("interrupted; the same command starts again", 130)
     except OSError as error:
         what = f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}"
         if error.errno == errno.ENOSPC:
@@ -90,6 +92,9 @@ def _dispatch(argv: list[str], commands: Commands) -> int:
     if "help" in arguments.switches:
         print_help(f"{argv[0]} {command.word}".strip(), command.summary, command.own)
         return 0
+    if not command.settings and (arguments.files or arguments.flags or arguments.switches):
+        own = ", ".join(f"--{name}" for name in command.own)
+        raise ValueError(f"{argv[0]} heeds no settings; beside --run it has only {own}")
     command.run(arguments)
     return 0
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
 from hplan.checkpoint import resume_file, save_checkpoint
-from hplan.command_line import settings_of
+from hplan.command_line import logged_settings
 from hplan.config import Config
 from hplan.data import ClipSampler, ClipStream
 from hplan.dataset import ObservationSpec
@@ -251,7 +251,10 @@ def _trainer(
             gradient_clip_val=config.training.clip_norm,
             log_every_n_steps=1,  # the module itself logs every so many
             logger=logger,
-            callbacks=[*shown, *callbacks],
+            callbacks=[
+                *callbacks,
+                *shown,
+            ],  # last: the time of a validation has all that follows it
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
@@ -280,10 +283,7 @@ def _strategy(config: Config) -> str:
 
 def _log_settings(trainer: pl.Trainer, config: Config) -> None:
     """Settings beside the last validation, for TensorBoard's HParams tab."""
-    settings = {
-        path: value if isinstance(value, int | float | str) else str(value)
-        for path, value in settings_of(config).items()
-    }
+    settings = logged_settings(config)
     names = ("latent_std", "relative_error_1", "distance_rank_correlation")
     metrics = {
         name: float(value)

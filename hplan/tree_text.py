@@ -38,32 +38,26 @@ OUTCOMES = {
 FOLDED_FROM = 3  # plans; two lines are no harder to read than one that counts them
 
 
-def render(graph: nx.DiGraph, *, max_depth: int | None = None, all_plans: bool = False) -> Tree:
+def render(graph: nx.DiGraph, *, all_plans: bool = False) -> Tree:
     """The tree as rich draws it: the goal as header, a line for each plan.
 
     A line tells the level, the plan's number, the env steps from which and to which it ran and how
     many it promised, how it ended, why it was made, and its energy from start to end.
 
     Args:
-        max_depth: generations of plans to show below the goal; None shows all. What is left out is
-            counted in the line above it.
         all_plans: give a line to every plan, also to the many short ones in a row at the bottom,
             which are else told in one line.
     """
     top = Tree(_goal_line(graph))
-    waiting = [(ROOT, top, 0)]
+    waiting = [(ROOT, top)]
     while waiting:
-        node, branch, depth = waiting.pop()
-        if max_depth is not None and depth >= max_depth:
-            if hidden := len(nx.descendants(graph, node)):
-                branch.label.append(f"  (+ {hidden} {_plans(hidden)} below)", "dim")
-            continue
+        node, branch = waiting.pop()
         for group in _groups(graph, node, all_plans):
             if len(group) > 1:
                 branch.add(_folded_line([graph.nodes[plan] for plan in group]))
                 continue
             line = branch.add(_plan_line(group[0], graph.nodes[group[0]]))
-            waiting.append((group[0], line, depth + 1))
+            waiting.append((group[0], line))
     return top
 
 
@@ -163,7 +157,3 @@ def _groups(graph: nx.DiGraph, node: int, all_plans: bool) -> list[list[int]]:
         plans = list(run)
         groups += [plans] if bottom and len(plans) >= FOLDED_FROM else [[p] for p in plans]
     return groups
-
-
-def _plans(count: int) -> str:
-    return "plan" if count == 1 else "plans"

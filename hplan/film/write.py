@@ -57,30 +57,41 @@ def write_film(graph: nx.DiGraph, folder: Path, *, fps: int = 8) -> tuple[Path, 
     return paths
 
 
-def choose_tree(run_dir: Path, method: str, episode: int | None) -> Path:
+def choose_tree(
+    run_dir: Path, method: str, episode: str | None = None, suite: str | None = None
+) -> Path:
     """The tree to film: of the run's newest evaluation that kept trees of `method`.
 
     Args:
-        episode: which one; None takes the longest, of equal ones the first.
+        episode: number of the episode; None takes the longest, of equal ones the first.
+        suite: the evaluation's folder in `run_dir`/eval, in place of the newest.
 
     Raises:
         ValueError: there is no such tree, with what there is instead.
     """
+    if episode is not None and not episode.isdecimal():
+        raise ValueError(f"--episode {episode}; allowed is a whole number from 0 up")
     kept = sorted((run_dir / "eval").glob("*/episodes/*.json"))
+    if suite is not None:
+        suites = {path.parts[-3] for path in kept}
+        if suite not in suites:
+            there = ", ".join(sorted(suites)) or "none"
+            raise ValueError(f"--suite {suite}; run {run_dir} has trees of these: {there}")
+        kept = [path for path in kept if path.parts[-3] == suite]
     trees = [path for path in kept if path.name.rpartition("-")[0] == method]
     if not trees:
         methods = sorted({path.name.rpartition("-")[0] for path in kept})
         there = f"has trees of {', '.join(methods)} alone" if methods else "has no trees"
         raise ValueError(
             f"run {run_dir} {there}, none of {method!r}; give METHOD one of these, or evaluate "
-            f"the run: make eval RUN={run_dir.name}"
+            f"the run: make eval RUN={run_dir}"
         )
     newest = max(trees, key=lambda path: path.stat().st_mtime_ns).parent
     by_episode = {path.stem.rpartition("-")[2]: path for path in trees if path.parent == newest}
     if episode is None:
         return max(by_episode.values(), key=_length)
     for name, path in by_episode.items():
-        if name.isdecimal() and int(name) == episode:
+        if name.isdecimal() and int(name) == int(episode):
             return path
     numbers = ", ".join(str(int(name)) for name in by_episode if name.isdecimal())
     raise ValueError(f"{newest} has no tree of {method} for episode {episode}; it has {numbers}")

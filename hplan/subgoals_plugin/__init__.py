@@ -1,3 +1,3 @@
-"""The TensorBoard tab "Subgoals". Nothing here imports torch: TensorBoard has to start fast."""
+"""The TensorBoard tab "Subgoals". What TensorBoard loads of it imports no torch, to start fast."""
 
 PLUGIN_NAME = "subgoals"

@@ -3,10 +3,12 @@
 import pytest
 import torch
 
-from hplan.bench import BATCH_SIZE, benchmark, predictor_inputs
+from hplan import bench
+from hplan.bench import BATCH_SIZE, benchmark, predictor_inputs, recording_benchmark
 from hplan.config import level_configs
 from hplan.energy import target_energy
 from hplan.search import find_search
+from tasks import build_task
 from tests.hplan.stacks import tiny_config, tiny_stack
 
 
@@ -48,3 +50,19 @@ def test_the_reference_predicts_as_many_rows_as_the_search(name, k):
     rows = sum(z.shape[:-1].numel() for z, _ in batches)
     assert rows == BATCH_SIZE * found[0].evaluations
     assert not level.predictor._forward_pre_hooks
+
+
+def test_trees_are_timed_within_the_evaluation_that_they_are_of(monkeypatch):
+    config = tiny_config(2)
+    levels = tiny_stack(config, num_updates=0)
+    task = build_task(config.task.name, 0)
+    sizes = {"num_episodes": 3, "num_kept": 3, "num_steps": 4}
+    kept = []
+    monkeypatch.setattr(bench, "save_tree", lambda path, tree: kept.append(tree))
+    (row,) = recording_benchmark(levels, config, task, **sizes)
+    assert row["name"] == "trees/record" and row["value"] > 0
+    assert len(kept) == 3
+    for tree in kept:
+        plans = [plan for _, plan in tree.nodes(data=True) if plan["level"] == 1]
+        assert plans and all(plan["subgoal_distance"] is not None for plan in plans)
+    assert row["ratio"] == pytest.approx(row["value"] / row["reference"])

@@ -1,6 +1,5 @@
 """What TensorBoard reads back of a logged evaluation."""
 
-
 import numpy as np
 import pytest
 import torch

@@ -182,3 +182,13 @@ def test_spec_survives_json_and_must_describe_a_grid():
     assert ObservationSpec.from_dict(as_json) == SPEC
     with pytest.raises(ValueError, match="one vocabulary size per channel"):
         ObservationSpec(shape=(WIDTH, HEIGHT, 3), num_values=(11, 6), num_actions=3)
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 1000])
+def test_a_sample_is_of_distinct_frames_from_first_to_last(store, most):
+    sample = store.sample(most)
+    assert 0 < len(sample) <= most
+    assert len(sample) > min(most, len(store.frames)) / 2 - 1
+    assert (sample[0] == store.frames[0]).all()
+    kept = {frame.tobytes() for frame in sample}
+    assert kept <= {frame.tobytes() for frame in store.frames} and len(kept) == len(sample)

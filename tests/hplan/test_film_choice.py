@@ -25,22 +25,26 @@ def run_dir(tmp_path: Path) -> Path:
 def test_the_longest_episode_of_the_newest_evaluation_is_chosen(run_dir: Path) -> None:
     trees = run_dir / "eval" / "rooms" / "episodes"
     assert choose_tree(run_dir, "hierarchical", None) == trees / "hierarchical-00012.json"
-    assert choose_tree(run_dir, "hierarchical", 3) == trees / "hierarchical-00003.json"
+    assert choose_tree(run_dir, "hierarchical", "3") == trees / "hierarchical-00003.json"
     older = run_dir / "eval" / "rooms-brief" / "episodes" / "hierarchical-00099.json"
     os.utime(older, (3000, 3000))
     assert choose_tree(run_dir, "hierarchical", None) == older
+    chosen = choose_tree(run_dir, "hierarchical", None, "rooms")
+    assert chosen == trees / "hierarchical-00012.json"
+    with pytest.raises(ValueError, match="--suite ro; .*these: rooms, rooms-brief"):
+        choose_tree(run_dir, "hierarchical", None, "ro")
 
 
 @pytest.mark.parametrize(
     ("method", "number", "message"),
     [
-        ("hierarchical", 99, "no tree of hierarchical for episode 99; it has 3, 12, 20"),
+        ("hierarchical", "99", "no tree of hierarchical for episode 99; it has 3, 12, 20"),
         ("oracle", None, "trees of flat, flat_distance, hierarchical alone, none of 'oracle'"),
         ("../hierarchical", None, "none of '../hierarchical'"),
     ],
 )
 def test_a_tree_that_is_not_there_is_refused_with_what_is(
-    run_dir: Path, method: str, number: int | None, message: str
+    run_dir: Path, method: str, number: str | None, message: str
 ) -> None:
     with pytest.raises(ValueError) as error:
         choose_tree(run_dir, method, number)
@@ -48,5 +52,5 @@ def test_a_tree_that_is_not_there_is_refused_with_what_is(
 
 
 def test_a_run_without_trees_is_told_to_be_evaluated(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="has no trees.*make eval RUN=a-run"):
+    with pytest.raises(ValueError, match="has no trees.*make eval RUN=.*a-run"):
         choose_tree(tmp_path / "a-run", "hierarchical", None)

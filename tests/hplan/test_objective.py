@@ -273,6 +273,13 @@ def test_the_walk_loss_sees_what_varies_within_a_walk_and_not_between_walks(spre
     assert loss.item() == pytest.approx(expected, abs=1e-3)
 
 
+def test_some_dimensions_may_be_slow_if_others_vary_the_more():
+    fast = torch.where(torch.arange(T + 1) % 2 == 0, 1.0, -1.0).view(1, -1, 1).expand(B, -1, 1)
+    clips = clips_of(torch.cat([fast, torch.zeros(B, T + 1, D - 1)], -1))
+    loss = walk_loss(bare_level(), clips, num_steps=7, least=0.5)
+    assert loss.item() == pytest.approx(0.5 - D**-0.5, abs=1e-3)
+
+
 def test_a_walk_is_as_long_as_the_level_sees_far():
     z = torch.arange(T + 1).float().view(1, -1, 1).expand(B, -1, 1)
     clips = clips_of(z, action=torch.zeros(B, T, 1), goals=torch.zeros(3, 1))

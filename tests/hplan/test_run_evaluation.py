@@ -1,6 +1,7 @@
 """What a run's evaluations leave in TensorBoard, and the film and text made of their trees."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,7 @@ def test_an_episode_is_watched_and_told(
 ) -> None:
     monkeypatch.chdir(run_dir.parent.parent)
     assert main(["watch", "--run", "a", "--episode", "1"]) == 0
-    films = sorted(path.name for path in (run_dir / "watch").iterdir())
+    films = sorted(path.name for path in (run_dir / "watch").glob("*/*"))
     assert [Path(name).suffix for name in films] == [".gif", ".mp4"]
     assert all("hierarchical" in name for name in films)
     path = next((run_dir / "eval").glob("*/episodes/hierarchical-00001.json"))
@@ -88,8 +89,54 @@ def test_an_episode_is_watched_and_told(
     assert main(["tree", str(path), "--plans", "all"]) == 0
     told = capsys.readouterr().out
     plans = len(json.loads(path.read_text())["nodes"]) - 1
-    assert len(told.splitlines()) >= plans + 1
-    assert len(folded.splitlines()) <= len(told.splitlines())
+    assert {int(n) for n in re.findall(r" #(\d+)  ", told)} == set(range(1, plans + 1))
+    assert len(told.splitlines()) == plans + 1 and len(folded.splitlines()) <= plans + 1
+
+
+def test_looking_at_the_agent_changes_no_weight(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    blind = "--evaluation.during_training 0 --evaluation.episodes_per_bin 0"
+    assert main(f"{TINY} {blind}".split()) == 0
+    weights = [
+        next((folder / "checkpoints").glob("*.safetensors")).read_bytes()
+        for folder in (run_dir, tmp_path / "runs" / "a")
+    ]
+    assert weights[0] == weights[1]
+
+
+def test_another_seed_of_the_evaluation_collects_no_other_data(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = run_dir.parent.parent
+    monkeypatch.chdir(home)
+    before = sorted((home / "data").iterdir())
+    only = "--evaluation.methods [hierarchical] --evaluation.episodes_per_bin 1"
+    assert main(f"eval --run a --seed 1 {only}".split()) == 0
+    assert sorted((home / "data").iterdir()) == before
+    path = next((run_dir / "eval" / "rooms-tiny" / "episodes").iterdir())
+    plans = json.loads(path.read_text())["nodes"][1:]
+    assert [plan["subgoal"] for plan in plans if plan["level"]].count(None) == 0
+
+
+def test_an_evaluation_that_is_stopped_leaves_the_one_before(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(run_dir.parent.parent)
+
+    def stopped(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    def files() -> dict[Path, bytes]:
+        kept = [*(run_dir / "eval").rglob("*"), *(run_dir / "tensorboard").rglob("*")]
+        return {path: path.read_bytes() for path in kept if path.is_file()}
+
+    before = files()
+    monkeypatch.setattr("hplan.evaluation.run_shortest_paths", stopped)
+    only = "--evaluation.methods [hierarchical,oracle] --evaluation.episodes_per_bin 1"
+    assert main(f"eval --run a {only}".split()) == 130
+    assert files() == before
 
 
 @pytest.mark.parametrize(
@@ -98,6 +145,9 @@ def test_an_episode_is_watched_and_told(
         ("watch --run a --episode many", "--episode many; allowed is a whole number"),
         ("watch --run a --episode 999", "999"),
         ("watch --run a --method nobody", "nobody"),
+        ("watch --run a --suite elsewhere", "these: rooms-tiny"),
+        ("watch --run a --energy l2", "watch heeds no settings"),
+        ("tree absent.json --levels 2", "tree heeds no settings"),
         ("watch --run b", "runs here: a"),
         ("watch somewhere", "'somewhere' is not an option"),
         ("tree", "usage: hplan tree"),

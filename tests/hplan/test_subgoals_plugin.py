@@ -23,7 +23,7 @@ RUN, SUITE = "rooms-L3-s0/tensorboard", "rooms"
 MANY = tree_tag(small_tree(0), SUITE)
 NO_CLASS = "subgoals/rooms/flat-l2/near/00001"
 LAST = "subgoals/rooms/flat-l2/near/00002"
-STATIC = Path("hplan/subgoals_plugin/static")
+STATIC = Path(__file__).parents[2] / "hplan" / "subgoals_plugin" / "static"
 
 # TensorBoard with the plugin, but without what it does to the flags.
 SAMPLED = """

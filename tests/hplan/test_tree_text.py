@@ -124,13 +124,6 @@ def test_all_plans_are_told_once_each_in_order_of_time() -> None:
     assert depths == {n: nx.shortest_path_length(graph, 0, n) for n in numbers}
 
 
-@pytest.mark.parametrize(("depth", "shown", "hidden"), [(0, 0, 7), (1, 1, 6), (2, 2, 5), (3, 7, 0)])
-def test_depth_is_limited_and_what_is_hidden_counted(depth: int, shown: int, hidden: int) -> None:
-    lines = printed(tree(), max_depth=depth, all_plans=True)
-    assert len(lines) == 1 + shown
-    assert (f"(+ {hidden} plans below)" in lines[-1]) == (hidden > 0)
-
-
 def test_markup_of_a_file_is_shown_and_steers_nothing() -> None:
     lines = printed(tree(task="[red]x[/red] [/] [link=u]", bin="a\x1b[31mb\r\nc\x07\u202ed"))
     assert "[red]x[/red] [/] [link=u]" in lines[0]
