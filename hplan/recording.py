@@ -21,11 +21,11 @@ from hplan.agent_state import Cause, PlanEvent
 from hplan.drawing import Drawer, Pictured
 from hplan.energy import EnergyName, arrival_energy, energy_left
 from hplan.level import encode_stack
+from hplan.subgoal_tree import ROOT, EnergyUnit, Outcome, PlanRecord, build_tree
 from hplan.subgoal_tree import Cause as CauseName
-from hplan.subgoal_tree import EnergyUnit, Outcome, PlanRecord, build_tree
 
 ENCODED_AT_ONCE = 256  # observations; more would only take more memory
-SOUGHT_AT_ONCE = 1024  # subgoals
+SOUGHT_AT_ONCE = 1024  # subgoals and targets
 UNITS: dict[EnergyName, EnergyUnit] = {
     "distance": "env steps",
     "l2": "squared latent difference",
@@ -59,7 +59,8 @@ class _Plan:
     Attributes:
         target: (D,) in the space of level `target_level`.
         subgoal: (D_k,) of its own level; None where it sets none.
-        nearest: index of the observation in the bank that is nearest to the subgoal.
+        nearest: index of the observation in the bank that is nearest, to its "subgoal" and to its
+            "target".
     """
 
     record: PlanRecord
@@ -67,7 +68,7 @@ class _Plan:
     target_level: int
     energy_name: EnergyName
     subgoal: Tensor | None
-    nearest: int | None = None
+    nearest: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -156,6 +157,8 @@ class PlanLog:
                 support=float(result.support[i]) if event.level else None,
                 subgoal=None,
                 subgoal_distance=None,
+                target=None,
+                target_distance=None,
             )
             episode.running[event.level] = _Plan(
                 record=record,
@@ -183,14 +186,14 @@ class PlanLog:
 
         Args:
             goals: (E, *obs_shape) observations of the goals.
-            bank: (M, *obs_shape) real observations that may stand for subgoals.
+            bank: (M, *obs_shape) real observations that may stand for subgoals and targets.
             task: draws, if it is `Pictured`.
         """
         if self._observations:
             _measure(self._agent, list(self._episodes.values()), self._observations)
         if bank is not None and len(bank):
             plans = [plan for episode in self._episodes.values() for plan in episode.plans]
-            _seek_subgoals(self._agent.levels, plans, bank)
+            _seek_nearest(self._agent.levels, plans, bank)
         draw = Drawer(task.picture) if isinstance(task, Pictured) else None
         found = {}
         for number, episode in self._episodes.items():
@@ -201,7 +204,7 @@ class PlanLog:
                 seen = [draw(self._observations[index]) for index in episode.seen]
                 observations = [pictures.setdefault(each, len(pictures)) for each in seen]
                 goal = pictures.setdefault(draw(goals[number]), len(pictures))
-                plans = [_with_picture(plan, bank, draw, pictures) for plan in episode.plans]
+                plans = [_with_pictures(p, goal, bank, draw, pictures) for p in episode.plans]
             found[number] = Recording(
                 plans=plans, pictures=list(pictures), observations=observations, goal=goal
             )
@@ -214,13 +217,17 @@ def _end(episode: _Episode, level: int, outcome: Outcome, now: int) -> None:
         plan.record = replace(plan.record, outcome=outcome, ended=now)
 
 
-def _with_picture(
-    plan: _Plan, bank: np.ndarray | None, draw: Drawer, pictures: dict[str, int]
+def _with_pictures(
+    plan: _Plan, goal: int, bank: np.ndarray | None, draw: Drawer, pictures: dict[str, int]
 ) -> PlanRecord:
-    if bank is None or plan.nearest is None:
-        return plan.record
-    index = pictures.setdefault(draw(bank[plan.nearest]), len(pictures))
-    return replace(plan.record, subgoal=index)
+    record = plan.record
+    if record.parent == ROOT:
+        record = replace(record, target=goal, target_distance=0.0)
+    if bank is not None:
+        for name, index in plan.nearest.items():
+            shown = pictures.setdefault(draw(bank[index]), len(pictures))
+            record = replace(record, **{name: shown})
+    return record
 
 
 def _encoded(levels: nn.ModuleList, obs: np.ndarray) -> list[Tensor]:
@@ -260,22 +267,27 @@ def _with_energies(record: PlanRecord, energies: list[float | None], is_met: boo
     return replace(record, energies=energies, energy_ended=energies[-1], outcome=outcome)
 
 
-def _seek_subgoals(levels: nn.ModuleList, plans: Sequence[_Plan], bank: np.ndarray) -> None:
-    """Finds for every subgoal the observation of `bank` whose latent is nearest, and how near."""
-    by_level: dict[int, list[_Plan]] = defaultdict(list)
+def _seek_nearest(levels: nn.ModuleList, plans: Sequence[_Plan], bank: np.ndarray) -> None:
+    """Finds the observation of `bank` nearest to every subgoal and target, and how near it is."""
+    by_level: dict[int, list[tuple[_Plan, str, Tensor]]] = defaultdict(list)
     for plan in plans:
         if plan.subgoal is not None:
-            by_level[plan.record.level].append(plan)
+            by_level[plan.record.level].append((plan, "subgoal", plan.subgoal))
+        if plan.record.parent != ROOT:  # the goal is shown as it is
+            by_level[plan.target_level].append((plan, "target", plan.target))
     latents = _encoded(levels, bank) if by_level else []
     for k, own in by_level.items():
-        subgoals = torch.stack([plan.subgoal for plan in own if plan.subgoal is not None])
+        # Several plans pursue the same subgoal, one after the other.
+        sought, places = torch.stack([z for *_, z in own]).unique(dim=0, return_inverse=True)
         exact = "donot_use_mm_for_euclid_dist"  # a product of matrices blurs small distances
         nearest = torch.cat(
             [
                 torch.cdist(part, latents[k], compute_mode=exact).argmin(1)
-                for part in subgoals.split(SOUGHT_AT_ONCE)
+                for part in sought.split(SOUGHT_AT_ONCE)
             ]
         )
-        gaps = (subgoals - latents[k][nearest]).square().mean(-1) / levels[k].move
-        for plan, index, gap in zip(own, nearest.tolist(), gaps.tolist(), strict=True):
-            plan.nearest, plan.record = index, replace(plan.record, subgoal_distance=gap)
+        gaps = (sought - latents[k][nearest]).square().mean(-1) / levels[k].move
+        found = zip(own, nearest[places].tolist(), gaps[places].tolist(), strict=True)
+        for (plan, name, _), index, gap in found:
+            plan.nearest[name] = index
+            plan.record = replace(plan.record, **{f"{name}_distance": gap})

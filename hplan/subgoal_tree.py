@@ -50,7 +50,8 @@ from hplan.tree_checks import (
 
 VERSION = 2
 ROOT = 0
-_NEW = ("energies", "energy_unit", "subgoal", "subgoal_distance")  # since version 2
+_LATER = ("target", "target_distance")  # which the first files of version 2 lack
+_NEW = ("energies", "energy_unit", "subgoal", "subgoal_distance", *_LATER)  # since version 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +85,11 @@ class PlanRecord:
             it set; None if it set none (at the bottom) or nobody looked.
         subgoal_distance: mean squared difference between these two latents, in units of the mean
             squared change over one step of the level; 0 says that they are identical.
+        target: picture of the real observation whose latent is nearest to its target, which the
+            plan above had set when this one was made; the goal's own picture if that is its target;
+            None if nobody looked.
+        target_distance: as `subgoal_distance`, in units of the level that set the target; 0 for the
+            goal.
     """
 
     plan: int
@@ -104,6 +110,8 @@ class PlanRecord:
     support: float | None
     subgoal: int | None
     subgoal_distance: float | None
+    target: int | None
+    target_distance: float | None
 
 
 def build_tree(
@@ -227,7 +235,8 @@ def parse_tree(data: object) -> nx.DiGraph:
         # Its indices were into the data of the run; nobody ever wrote one.
         goal, pictures = {**goal, "goal": None}, []
         nodes = {plan: {**nodes[plan], **dict.fromkeys(_NEW)} for plan in nodes}
-    plans = [{**nodes[plan], "plan": plan, "parent": parents[plan]} for plan in nodes]
+    later = dict.fromkeys(_LATER)
+    plans = [{**later, **nodes[plan], "plan": plan, "parent": parents[plan]} for plan in nodes]
     return _tree(plans, goal, pictures)
 
 

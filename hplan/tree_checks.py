@@ -93,6 +93,8 @@ PLAN: dict[str, Kind] = {
     "support": _optional(_NUMBER),
     "subgoal": _optional(_COUNT),
     "subgoal_distance": _optional(_NUMBER),
+    "target": _optional(_COUNT),
+    "target_distance": _optional(_NUMBER),
 }
 GOAL: dict[str, Kind] = {
     "num_levels": _integer(1, MOST_LEVELS),
@@ -182,7 +184,8 @@ def check_plan(plan: Mapping[Any, Any], goal: Mapping[str, Any], num_pictures: i
         raise ValueError(
             f"{name} has energy_ended {plan['energy_ended']}, not the last of its energies"
         )
-    _check_indices(name, "subgoal", [plan["subgoal"]], num_pictures)
+    for key in ("subgoal", "target"):
+        _check_indices(name, key, [plan[key]], num_pictures)
 
 
 def _check_indices(name: str, key: str, indices: Iterable[int | None], num_pictures: int) -> None:

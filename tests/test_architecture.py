@@ -28,6 +28,7 @@ KNOWS_NETWORKX = {
     Path("hplan/film/frames.py"),
     Path("hplan/film/story.py"),
     Path("hplan/recording.py"),
+    Path("hplan/run_evaluation.py"),
     Path("hplan/subgoal_tree.py"),
     Path("hplan/subgoals_plugin/bench.py"),
     Path("hplan/tree_summary.py"),

@@ -29,7 +29,7 @@ HEADER, LEFT_OF_CURVES, BELOW_CURVES, FOOTER = 56, 112, 40, 62
 COLOURS = ("#1f77b4", "#d95f02", "#6a3d9a", "#1b9e77", "#a6761d", "#666666")
 FADED = "#666666"
 NOTES = (
-    "Shown is the first subgoal of a plan, as the real observation nearest to it; distance: mean "
+    "Shown is each level's current subgoal, as the real observation nearest to it; distance: mean "
     "squared latent difference of the two, in units\nof the level's own mean squared move; 0 is "
     "the same. Curves: energy towards the plan's target{unit}; dotted: as its plan promises."
 )
@@ -87,8 +87,9 @@ class Frames:
         if plan is None:
             panel.show_none(self._story.without(panel.level, now))
             return
-        node = self._story.plans[plan]
-        panel.show(plan, node, self._story.moved_on(plan, now), self._picture(node["subgoal"]))
+        subgoal = self._story.subgoal(plan, now)
+        made = self._story.plans[plan]["made"]
+        panel.show(plan, made, subgoal, self._picture(subgoal.picture))
 
     def _picture(self, index: int | None) -> np.ndarray:
         """Decoded anew whenever it is shown: all at once might not fit into memory."""

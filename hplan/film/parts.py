@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from PIL import Image
 
-from hplan.film.story import PlanNode
+from hplan.film.story import PlanNode, Subgoal
 from hplan.tree_text import clean, number
 
 LARGEST_PICTURE = 1024  # pixels on a side
@@ -35,19 +35,19 @@ class SubgoalPanel:
     def __init__(self, level: int, image: AxesImage, note: Text) -> None:
         self.level, self.image, self.note = level, image, note
 
-    def show(self, plan: int, node: PlanNode, moved_on: int | None, shown: np.ndarray) -> None:
-        """Shows the first subgoal of a plan with that number.
+    def show(self, plan: int, made: int, subgoal: Subgoal, shown: np.ndarray) -> None:
+        """Shows a subgoal of the plan with that number, `made` at that env step.
 
         Args:
-            shown: the picture of that subgoal.
-            moved_on: env step at which the plan last went on to a further subgoal, of which a tree
-                keeps no picture.
+            shown: the picture of the subgoal.
         """
         self.image.set_data(shown)
-        distance = f"distance {number(node['subgoal_distance'])}"
-        lines = [f"plan {plan} since step {node['made']}"]
-        lines.append("no observation looked up" if node["subgoal"] is None else distance)
-        lines += [] if moved_on is None else [f"at step {moved_on} on to its next"]
+        lines = [f"plan {plan} since step {made}"]
+        if subgoal.picture is None:
+            lines.append("no observation looked up")
+        else:
+            lines.append(f"distance {number(subgoal.distance)}")
+            lines += ["its first subgoal"] if subgoal.is_first else []
         self.note.set_text("\n".join(lines))
 
     def show_none(self, note: str) -> None:

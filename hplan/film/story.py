@@ -1,7 +1,7 @@
 """What there is to tell of an episode at one env step: asked of its subgoal tree by the film."""
 
 from collections.abc import Mapping
-from itertools import pairwise
+from dataclasses import dataclass
 from typing import Any
 
 import networkx as nx
@@ -10,6 +10,20 @@ from hplan.subgoal_tree import ROOT
 from hplan.tree_text import CAUSES
 
 PlanNode = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subgoal:
+    """What a plan aims at with those below it.
+
+    Attributes:
+        picture: of the nearest real observation. distance: as in the tree. None: not known.
+        is_first: it is the first one that the plan set, whether or not it has gone on since then.
+    """
+
+    picture: int | None
+    distance: float | None
+    is_first: bool
 
 
 class Story:
@@ -57,22 +71,17 @@ class Story:
         target = "the goal" if above is None else f"level {above}'s"
         return "none now" if below is None else f"none now:\nlevel {below} aims at {target}"
 
-    def moved_on(self, plan: int, now: int) -> int | None:
-        """The last env step up to `now` at which `plan` went on from one subgoal to the next.
+    def subgoal(self, plan: int, now: int) -> Subgoal:
+        """What `plan` has set at env step `now`: the target of the plan below that serves it.
 
-        That shows in the level below: its target changed while it went on serving the same plan.
+        Its first subgoal, if there is no such plan or its target is not known.
         """
-        below = [
-            (self._parents[child], node)
-            for child, node in self.of_level(self.plans[plan]["level"] - 1).items()
-            if node["made"] <= now
-        ]
-        steps = [
-            node["made"]
-            for (before, _), (after, node) in pairwise(below)
-            if before == after == plan and node["cause"] == "target_changed"
-        ]
-        return steps[-1] if steps else None
+        serving = (self.plans[p] for p in self.served(now).values() if self._parents[p] == plan)
+        node = next(serving, None)
+        if node is not None and node["target"] is not None:
+            return Subgoal(picture=node["target"], distance=node["target_distance"], is_first=False)
+        node = self.plans[plan]
+        return Subgoal(picture=node["subgoal"], distance=node["subgoal_distance"], is_first=True)
 
     def reason(self, now: int) -> str:
         """Why the newest plans up to `now` were made, and at the end how the episode ended."""

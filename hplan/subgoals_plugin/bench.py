@@ -114,6 +114,8 @@ def _large_tree() -> nx.DiGraph:
             support=None,
             subgoal=None,
             subgoal_distance=None,
+            target=None,
+            target_distance=None,
         )
         for plan in range(1, ENV_STEPS // ENV_STEPS_PER_PLAN + 1)
     ]

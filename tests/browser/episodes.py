@@ -3,6 +3,7 @@
 import base64
 import io
 import random
+from collections import defaultdict
 from itertools import pairwise
 
 import networkx as nx
@@ -43,6 +44,7 @@ def episode_tree(
     bottom_steps: int = 3,
     seed: int = 0,
     pictures: bool = True,
+    targets: bool = True,
     task: str = "rooms",
     **goal_info: object,
 ) -> nx.DiGraph:
@@ -50,6 +52,7 @@ def episode_tree(
 
     Args:
         bottom_steps: env steps that a plan at the bottom lasts, at most.
+        targets: whether each plan's target is kept; else it is as an old file.
         goal_info: further attributes of node 0.
     """
     cells = route(env_steps)
@@ -65,13 +68,32 @@ def episode_tree(
         return build_tree([PlanRecord(**{**r, "subgoal": None}) for r in records], goal)
     goal["observations"] = [distinct.index(cell) for cell in cells]
     goal["goal"] = distinct.index(cells[-1])
-    for record in records:
-        if record["level"]:
-            record["subgoal"] = distinct.index(cells[record["ended"]])
+    _add_targets(records, [distinct.index(cell) for cell in cells], goal["goal"])
+    if not targets:
+        records = [{**r, "target": None, "target_distance": None} for r in records]
     shown = [maze_picture(cell, cells[-1]) for cell in distinct]
     return build_tree(
         [PlanRecord(**record) for record in records], goal, list(dict.fromkeys(shown))
     )
+
+
+def _add_targets(records: list[dict], seen: list[int], goal: int) -> None:
+    """Each plan is to reach where it ends; a plan's first subgoal is the target of its first child.
+
+    Args:
+        seen: picture at each env step. goal: that of the goal.
+    """
+    children = defaultdict(list)
+    for record in records:
+        children[record["parent"]].append(record)
+    for child in children[0]:
+        child["target"], child["target_distance"] = goal, 0.0
+    for record in records:
+        for rank, child in enumerate(children[record["plan"]]):
+            child["target"] = seen[child["ended"]]
+            child["target_distance"] = record["subgoal_distance"] + rank / 8
+            if rank == 0:
+                record["subgoal"] = child["target"]
 
 
 def _plans(num_levels: int, env_steps: int, bottom_steps: int, chance: random.Random) -> list[dict]:
@@ -119,4 +141,5 @@ def _plan(
         "energy_ended": energies[-1], "horizon": 4, "steps_promised": float(steps),
         "predictor_evaluations": 2048, "support": round(chance.uniform(1, 2.5), 6),
         "subgoal": None, "subgoal_distance": round(chance.random() / 2, 6) if level else None,
+        "target": None, "target_distance": None,
     }  # fmt: skip

@@ -14,7 +14,7 @@ SHORT_MARKUP = "<b id=hacked>"  # fits on a card
 MARKUP_TAG = f"subgoals/rooms/{MARKUP}/{MARKUP}/00003"
 BROKEN_TAG = "subgoals/rooms/broken-l2/far/00001"
 SUITE = "rooms"
-NUM_TAGS = 6
+NUM_TAGS = 7
 
 
 def hierarchical(update: int):
@@ -26,6 +26,11 @@ def hierarchical(update: int):
 def flat(update: int):
     """One level, on the same start and goal."""
     return episode_tree(num_levels=1, env_steps=37, update=update, method="flat", success=False)
+
+
+def old():
+    """Two levels, as it was stored before the targets of plans were kept."""
+    return episode_tree(num_levels=2, env_steps=19, method="old", targets=False)
 
 
 def elsewhere():
@@ -53,7 +58,8 @@ def write_logs(folder: Path) -> None:
     for update in UPDATES:
         for tree in (hierarchical(update), flat(update)):
             write_tree(writer, tag_of(tree), tree, update)
-    write_tree(writer, tag_of(large()), large(), UPDATES[0])
+    for tree in (large(), old()):
+        write_tree(writer, tag_of(tree), tree, UPDATES[0])
     writer.file_writer.add_summary(tree_summary(BROKEN_TAG, b"not compressed"), UPDATES[0])
     writer.close()
     odd = (OTHER_RUN, tag_of(elsewhere()), elsewhere()), (MARKUP, MARKUP_TAG, marked_up())

@@ -31,6 +31,11 @@ def plans(tree, **attributes):
     }
 
 
+def words_of(distance):
+    """What is said of a nearest real observation less than 1 away."""
+    return f"nearest real observation, distance {float(f'{distance:.2g}'):g} moves"
+
+
 def test_an_empty_log_directory_says_what_to_do(tab):
     assert "make eval RUN=" in tab.empty
 
@@ -68,11 +73,50 @@ def test_the_scene_shows_the_observation_and_the_nearest_real_one(tab):
     assert seen == pictures[goal["observations"][moment]]
     nearest, words = shown[f"Level 1's subgoal, plan {plan}"]
     assert nearest == pictures[facts["subgoal"]] and nearest != seen
-    distance = float(f"{facts['subgoal_distance']:.2g}")
-    assert words == f"nearest real observation, distance {distance:g} moves"
+    assert words == words_of(facts["subgoal_distance"])
     assert shown["Goal"][0] == pictures[goal["goal"]]
     tab.one(".timeline-scroll").send_keys(Keys.ARROW_RIGHT)
     assert f"Observation at env step {moment + 1}" in tab.pictures()
+
+
+def test_the_scene_goes_on_with_a_plan_to_its_next_subgoal(tab):
+    """It is the target of the plan that then serves it."""
+    plan = min(plans(TREE, level=2) - plans(TREE, made=0))
+    pictures = TREE.graph["pictures"]
+    below = [TREE.nodes[child] for child in sorted(TREE.successors(plan))]
+    found = set()
+    for facts in below:
+        show(tab, node=plan, at=facts["made"])
+        expected = pictures[facts["target"]], words_of(facts["target_distance"])
+        assert tab.pictures()[f"Level 2's subgoal, plan {plan}"] == expected
+        found.add(expected)
+    assert len(found) == len(below) > 2, "no two are alike"
+
+
+def test_the_scene_shows_what_a_plan_pursues(tab):
+    above = min(plans(TREE, level=2))
+    plan = max(TREE.successors(above))  # not the first
+    facts, pictures = TREE.nodes[plan], TREE.graph["pictures"]
+    assert facts["target"] != TREE.nodes[above]["subgoal"]
+    show(tab, node=plan)
+    expected = pictures[facts["target"]], words_of(facts["target_distance"])
+    assert tab.pictures()[f"Plan {plan} pursues"] == expected
+    show(tab, node=above)
+    goal = pictures[TREE.nodes[ROOT]["goal"]]
+    assert tab.pictures()[f"Plan {above} pursues"] == (goal, "the goal, its real observation")
+    show(tab)
+    assert not [title for title in tab.pictures() if title.endswith("pursues")]
+
+
+def test_of_an_old_tree_the_scene_shows_the_first_subgoal_and_says_so(tab):
+    tree = logs.old()
+    above = min(plans(tree, level=1))
+    facts, last = tree.nodes[above], max(tree.successors(above))
+    tab.show(logs.RUN, logs.tag_of(tree), logs.UPDATES[0], node=last)
+    words = f"plan {above}'s first subgoal {words_of(facts['subgoal_distance'])}"
+    expected = tree.graph["pictures"][facts["subgoal"]], words
+    shown = tab.pictures()
+    assert shown[f"Plan {last} pursues"] == shown[f"Level 1's subgoal, plan {above}"] == expected
 
 
 def test_filters_hide_plans_and_keep_their_ancestors(tab):

@@ -33,6 +33,8 @@ PLAN = PlanRecord(
     support=None,
     subgoal=None,
     subgoal_distance=None,
+    target=None,
+    target_distance=None,
 )
 
 

@@ -16,16 +16,17 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageSequence
 
 from hplan.film.frames import Frames
-from hplan.film.parts import MARKS, EnergyCurve, picture
-from hplan.film.story import Story
+from hplan.film.parts import MARKS, EnergyCurve, SubgoalPanel, picture
+from hplan.film.story import Story, Subgoal
 from hplan.film.write import write_film
 from hplan.subgoal_tree import PlanRecord, build_tree
 from hplan.tree_checks import Cause
 from tests.hplan.test_tree_text import plan
 
 STEPS = 6
-GOAL, SUBGOAL, NEXT = range(STEPS + 1, STEPS + 4)  # pictures after those of the observations
-NUM_PICTURES = NEXT + 1
+# Pictures after those of the observations.
+GOAL, SUBGOAL, NEXT, AFTER = range(STEPS + 1, STEPS + 5)
+NUM_PICTURES = AFTER + 1
 SURPRISE = 4  # env step
 
 
@@ -52,11 +53,11 @@ def records() -> list[PlanRecord]:
     """
     made = [
         plan(1, 0, 1, 0, 2, cause="start", subgoal=SUBGOAL, subgoal_distance=0.25),
-        plan(2, 1, 0, 0, 2, cause="start"),
+        plan(2, 1, 0, 0, 2, cause="start", target=SUBGOAL, target_distance=0.25),
         plan(3, 0, 1, 2, STEPS, subgoal=NEXT, subgoal_distance=0.5),
-        plan(4, 3, 0, 2, SURPRISE, cause="target_changed", outcome="surprise"),
-        plan(5, 3, 0, SURPRISE, 5, cause="surprise"),
-        plan(6, 0, 0, 5, STEPS, cause="target_changed", outcome="success"),
+        plan(4, 3, 0, 2, SURPRISE, cause="target_changed", outcome="surprise", target=NEXT),
+        plan(5, 3, 0, SURPRISE, 5, cause="surprise", target=NEXT),
+        plan(6, 0, 0, 5, STEPS, cause="target_changed", outcome="success", target=GOAL),
     ]
     kept = []
     for record in made:
@@ -65,11 +66,17 @@ def records() -> list[PlanRecord]:
     return kept
 
 
-def episode(**changes) -> nx.DiGraph:
+def onwards() -> list[PlanRecord]:
+    """The same, but level 1 goes on to its second subgoal where level 0 was surprised."""
+    moved = {"cause": "target_changed", "target": AFTER, "target_distance": 0.75}
+    return [replace(record, **moved) if record.plan == 5 else record for record in records()]
+
+
+def episode(plans: list[PlanRecord] | None = None, **changes) -> nx.DiGraph:
     goal = {"num_levels": 2, "task": "rooms", "method": "hierarchical", "episode": 12}
     goal |= {"env_steps": STEPS, "success": True}
     goal |= {"observations": list(range(STEPS + 1)), "goal": GOAL}
-    return build_tree(records(), {**goal, **changes}, pictures())
+    return build_tree(plans or records(), {**goal, **changes}, pictures())
 
 
 EXPECTED_SUBGOAL = [SUBGOAL, SUBGOAL, NEXT, NEXT, NEXT, None, None]
@@ -191,12 +198,40 @@ def test_a_story_tells_what_is_served_and_why() -> None:
     assert story.without(1, 5) == "none now:\nlevel 0 aims at the goal"
 
 
-def test_a_plan_that_goes_on_to_its_next_subgoal_is_known_by_the_level_below() -> None:
-    onwards = [replace(r, cause="target_changed") if r.plan == 5 else r for r in records()]
-    for plans, step in ((onwards, SURPRISE), (records(), None)):
-        story = Story(build_tree(plans, {"num_levels": 2}, pictures()), STEPS)
-        assert [story.moved_on(3, now) for now in (3, 4, 6)] == [None, step, step]
-        assert story.moved_on(1, 6) is None
+def test_a_plan_that_goes_on_is_shown_with_its_next_subgoal_from_then_on() -> None:
+    untold = [replace(record, target=None, target_distance=None) for record in onwards()]
+    for plans, then in ((onwards(), AFTER), (records(), NEXT), (untold, NEXT)):
+        frames = list(Frames(episode(plans)))
+        subgoals = [*EXPECTED_SUBGOAL[:SURPRISE], then, None, None]
+        for step, subgoal in enumerate(subgoals):
+            assert shown(frames[step], 8) == {step, GOAL, subgoal} - {None}
+
+
+def test_the_current_subgoal_is_the_target_of_the_plan_that_serves_it() -> None:
+    story = Story(episode(onwards()), STEPS)
+    told = [story.subgoal(plan, now) for plan, now in ((1, 0), (3, SURPRISE))]
+    assert told == [
+        Subgoal(picture=SUBGOAL, distance=0.25, is_first=False),
+        Subgoal(picture=AFTER, distance=0.75, is_first=False),
+    ]
+    # At its end level 0 heads for the goal and serves it no more.
+    assert story.subgoal(3, 5) == Subgoal(picture=NEXT, distance=0.5, is_first=True)
+
+
+@pytest.mark.parametrize(
+    ("subgoal", "note"),
+    [
+        ((NEXT, 0.5, False), ["distance 0.5"]),
+        ((NEXT, 0.5, True), ["distance 0.5", "its first subgoal"]),
+        ((None, None, True), ["no observation looked up"]),
+    ],
+)
+def test_the_note_tells_the_distance_and_which_subgoal_it_is(subgoal: tuple, note: list) -> None:
+    axes = Figure().add_axes((0, 0, 1, 1))
+    panel = SubgoalPanel(1, axes.imshow(picture(0, png(0))), axes.text(0, 0, ""))
+    shown_one = Subgoal(**dict(zip(("picture", "distance", "is_first"), subgoal, strict=True)))
+    panel.show(3, 2, shown_one, picture(0, png(0)))
+    assert panel.note.get_text().split("\n") == ["plan 3 since step 2", *note]
 
 
 def test_a_picture_that_is_not_square_keeps_its_shape() -> None:

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -12,7 +12,6 @@ from PIL import Image
 from hplan.agent import Agent
 from hplan.agent_state import Cause, PlanEvent
 from hplan.config import EvaluationConfig
-from hplan.drawing import LARGEST_PALETTE, png
 from hplan.episodes import run_agent
 from hplan.recording import PlanLog
 from hplan.search.result import SearchResult
@@ -203,6 +202,61 @@ def test_a_subgoal_is_shown_by_the_nearest_of_the_bank():
     assert [plan.subgoal_distance for plan in plans] == [0, pytest.approx(1 / 0.25)]
 
 
+def _pursuit(identity, first, second):
+    """Bottom plans in the service of plan 1, for targets at (first, second) steps of level 1."""
+    above = _event(identity=(identity,) * 3)
+    return replace(
+        above,
+        level=0,
+        parent=torch.ones(3, dtype=torch.long),
+        target=torch.tensor([[first], [second], [0.0]]),
+        lead=0,
+    )
+
+
+def test_a_target_is_shown_by_the_nearest_of_the_bank_at_the_level_that_set_it():
+    """Plan 1 goes on from its first subgoal, at 6 or 12, to the next at 27 or 33."""
+    agent, task, over = _agent(3), DrawnLine(), np.ones(3, dtype=bool)
+    agent.levels[0].move.fill_(100.0)
+    agent.levels[1].move.fill_(0.25)
+    log = PlanLog(agent, np.array([0, 1]))
+    log.saw(task.observe(positions(0, 0, 0)), over)
+    log.made(_event(), 0)
+    log.made(_pursuit(2, 2.0, 4.0), 0)
+    log.saw(task.observe(positions(1, 1, 1)), over)
+    log.made(_pursuit(3, 9.0, 11.0), 1)
+    log.episodes_ended(over, ~over, 1)
+    # As positions, 9 and 11 would be nearest to 9.
+    found = log.recordings(task.observe(positions(20, 20, 20)), _bank(-6, 30, 9, 6), task)
+    expected = [[(20, 0), (6, 0), (30, 4)], [(20, 0), (9, 4), (30, 4)]]
+    for episode, targets in enumerate(expected):
+        pictures = [_shown(picture) for picture in found[episode].pictures]
+        plans = found[episode].plans
+        assert [plan.parent for plan in plans] == [0, 1, 1]
+        told = [(pictures[plan.target], plan.target_distance) for plan in plans]
+        assert told == [(place, pytest.approx(gap)) for place, gap in targets]
+        assert pictures[plans[0].subgoal] == targets[1][0], "of the first alone"
+
+
+def test_plans_below_tell_each_subgoal_that_a_plan_goes_on_to():
+    agent = _agent(3, 2, lead=[1], clock=[2], tolerance=[0.2, 0.6])
+    bank, starts, goals = _bank(*range(-20, 80)), [0, 0, 40], [33, 60, 0]
+    found = _run(DrawnLine(), agent, starts=starts, goals=goals, bank=bank).recordings
+    onwards = 0
+    for recording in found.values():
+        plans = {plan.plan: plan for plan in recording.plans}
+        for plan in recording.plans:
+            above = plans.get(plan.parent)
+            if above is None:
+                assert (plan.target, plan.target_distance) == (recording.goal, 0)
+            elif plan.made == above.made:
+                told = (plan.target, plan.target_distance)
+                assert told == (above.subgoal, above.subgoal_distance)
+            else:
+                onwards += plan.target != above.subgoal
+    assert onwards > 3
+
+
 def test_a_plan_that_was_not_taken_is_not_kept():
     log = PlanLog(_agent(3), np.array([0, 1]))
     log.saw(LineTask().observe(positions(0, 0, 0)), np.ones(3, dtype=bool))
@@ -216,13 +270,18 @@ def test_only_levels_above_the_bottom_set_subgoals():
     assert {plan.level for plan in plans} == {0, 1}
     for plan in plans:
         assert (plan.subgoal_distance is None) == (plan.level == 0)
-        assert plan.subgoal is None, "nobody draws a bare line"
+        assert (plan.target_distance is None) == (plan.parent == 0)
+        assert plan.subgoal is plan.target is None, "nobody draws a bare line"
 
 
 @pytest.mark.parametrize("bank", [None, _bank()])
 def test_without_a_bank_no_subgoal_is_shown(bank):
     recording = _run(DrawnLine(), _agent(3), bank=bank).recordings[2]
     assert all(plan.subgoal is plan.subgoal_distance is None for plan in recording.plans)
+    for plan in recording.plans:  # the goal needs none
+        told = (None, None) if plan.parent else (recording.goal, 0)
+        assert (plan.target, plan.target_distance) == told
+    assert {plan.parent > 0 for plan in recording.plans} == {True, False}
     assert len(recording.pictures) > 10
 
 
@@ -239,13 +298,3 @@ def test_a_picture_that_is_none_is_refused():
 
     with pytest.raises(ValueError, match=r"picture is float32 \(1, 1, 1\); allowed is uint8"):
         _run(Wrong(), _agent())
-
-
-@pytest.mark.parametrize("num_colours", [1, 2, 3, 5, 16, 17, 256, 257])
-def test_a_png_shows_what_was_drawn(num_colours):
-    random = np.random.default_rng(num_colours)
-    colours = random.integers(0, 256, (num_colours, 3), dtype=np.uint8)
-    image = colours[random.permutation(np.arange(23 * 37) % num_colours).reshape(23, 37)]
-    file = Image.open(io.BytesIO(png(image)))
-    assert file.mode == ("P" if num_colours <= LARGEST_PALETTE else "RGB")
-    assert np.array_equal(np.array(file.convert("RGB")), image)

@@ -45,6 +45,8 @@ def _plan(plan, parent, level, **changes):
         support=2.5,
         subgoal=2,
         subgoal_distance=0.75,
+        target=1,
+        target_distance=0.25,
     )
     return replace(record, **changes)
 
@@ -113,7 +115,9 @@ def _episodes(draw):
         energies = draw(st.none() | st.lists(number, min_size=4, max_size=4))
         changes = {"support": draw(number), "energies": energies, "made": plan, "ended": plan + 3}
         changes["energy_ended"] = energies[-1] if energies else draw(number)
-        changes["subgoal"] = draw(st.none() | st.integers(0, len(PICTURES) - 1))
+        for key in ("subgoal", "target"):
+            changes[key] = draw(st.none() | st.integers(0, len(PICTURES) - 1))
+        changes["target_distance"] = draw(number)
         plans.append((plan, parent, level, changes))
     extra = draw(st.dictionaries(st.text(min_size=12), number | st.text() | st.booleans()))
     return plans, {"num_levels": num_levels, "task": draw(st.text()), **extra}
@@ -164,6 +168,7 @@ def test_what_is_not_finite_becomes_null(tmp_path):
         ([_plan(1, 0, 0, made=8)], "plan 1 ended at 7, before it was made at 8"),
         ([_plan(1, 0, 0, ended=12)], "plan 1 ended at 12, after its episode of 11 steps"),
         ([_plan(1, 0, 0, subgoal=3)], "plan 1 has subgoal 3, but there are 3 pictures"),
+        ([_plan(1, 0, 0, target=3)], "plan 1 has target 3, but there are 3 pictures"),
         ([_plan(1, 0, 0, energies=[1.0, 2.0])], "plan 1 has 2 energies; allowed is one at every"),
         ([_plan(1, 0, 0, energies=[1.0] * 5 + [0.5])], "energy_ended 1.0, not the last of its en"),
     ],
@@ -220,15 +225,30 @@ def test_a_file_of_version_1_still_loads_with_what_it_lacks_as_none():
     assert old["graph"] == {"version": 1} and len(old["nodes"]) == 10
     assert tree.graph == {"version": 2, "pictures": []}
     assert {(edge["source"], edge["target"]) for edge in old["edges"]} == set(tree.edges)
-    missing = {"energies": None, "energy_unit": None, "subgoal_distance": None}
+    missing = ("energies", "energy_unit", "subgoal", "subgoal_distance", "target")
     for node in old["nodes"][1:]:
         number = node.pop("id")
-        assert tree.nodes[number] == {**node, **missing, "subgoal": None}
+        expected = {**node, **dict.fromkeys((*missing, "target_distance"))}
+        assert tree.nodes[number] == expected
     goal = old["nodes"][0]
     del goal["id"]
     missing = {"pair": None, "update": None, "goal": None, "observations": []}
     assert tree.nodes[0] == {**goal, **missing}
     assert parse_tree(json.loads(tree_json(tree))).nodes == tree.nodes
+
+
+def test_a_file_of_version_2_from_before_targets_were_kept_loads_without_them():
+    tree = _build(_records())
+    data = json.loads(tree_json(tree))
+    for node in data["nodes"][1:]:
+        assert (node.pop("target"), node.pop("target_distance")) == (1, 0.25)
+    loaded, missing = parse_tree(data), {"target": None, "target_distance": None}
+    for plan in range(1, 6):
+        assert loaded.nodes[plan] == {**tree.nodes[plan], **missing}
+    assert loaded.graph == tree.graph and loaded.nodes[0] == tree.nodes[0]
+    del data["nodes"][1]["subgoal"]
+    with pytest.raises(ValueError, match="plan 1 lacks subgoal"):
+        parse_tree(data)
 
 
 def test_an_old_files_indices_into_the_data_are_not_taken_for_pictures():

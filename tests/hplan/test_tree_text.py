@@ -47,6 +47,8 @@ def plan(number: int, parent: int, level: int, made: int, ended: int, **changes)
         support=None,
         subgoal=None,
         subgoal_distance=None,
+        target=None,
+        target_distance=None,
     )
     return replace(record, **changes)
 

@@ -52,4 +52,6 @@ def _plan(plan: int, parent: int, level: int, update: int) -> PlanRecord:
         support=2.5,
         subgoal=1 if level else None,
         subgoal_distance=0.25 if level else None,
+        target=1 if parent else 2,
+        target_distance=0.25 if parent else 0.0,
     )

@@ -21,15 +21,18 @@ const MEANS = {
   steps_promised: "env steps that it lasts by its own prediction",
   predictor_evaluations: "predictor rows that its search took",
   support: "how far outside the data, in standard deviations of the prior",
-  subgoal: "picture of the real observation nearest to the subgoal that it set",
+  subgoal: "picture of the real observation nearest to the first subgoal that it set",
   subgoal_distance: "of that observation's latent to the subgoal; a move is one step of the level",
+  target: "picture of the real observation nearest to its target; of the goal if that is its target",
+  target_distance: "as subgoal_distance, at the level that set the target",
   pair: "equal in two trees whose episodes had the same start and goal",
   observations: "picture at every env step",
 };
 
 /**
- * The pictures at an env step: the observation, the subgoal of each level from the top, the goal.
- * What the selected plan set, or at the bottom what it was to reach, is emphasised.
+ * The pictures at an env step: the observation, what the selected plan pursues, the current subgoal
+ * of each level from the top, the goal. What the selected plan set, or at the bottom what it
+ * pursues, is emphasised.
  */
 export function drawScene(container, tree, selected, moment) {
   if (tree.pictures.length === 0) {
@@ -41,35 +44,59 @@ export function drawScene(container, tree, selected, moment) {
   for (const node of chosen.id === 0 ? [] : [chosen.parent, chosen]) {
     if (node.id !== 0) active.set(node.attributes.level, node);
   }
-  const aim = chosen.attributes.level === 0 ? chosen.parent : chosen;
-  const reach = aim === chosen ? "" : `what plan ${chosen.id} was to reach`;
-  const seen = `Observation at env step ${moment}`;
-  const figures = [figure(tree, observations[moment], seen, [], "seen", false)];
+  const seen = { index: observations[moment], notes: [], role: "seen" };
+  const figures = [figure(tree, `Observation at env step ${moment}`, seen, false)];
+  if (chosen.id !== 0) {
+    const isBottom = chosen.attributes.level === 0;
+    figures.push(figure(tree, `Plan ${chosen.id} pursues`, pursued(tree, chosen), isBottom));
+  }
   for (const level of tree.levels) {
     const node = active.get(level);
     if (!node || level === 0) continue;
-    const notes = [subgoalNote(node), node === aim && reach];
     const title = `Level ${level}'s subgoal, plan ${node.id}`;
-    figures.push(figure(tree, node.attributes.subgoal, title, notes, "subgoal", node === aim));
+    figures.push(figure(tree, title, currentSubgoal(tree, node, moment), node === chosen));
   }
-  const notes = ["its real observation", aim.id === 0 && reach];
-  figures.push(figure(tree, goal, "Goal", notes, "goal", aim.id === 0));
+  const end = { index: goal, notes: ["its real observation"], role: "goal" };
+  figures.push(figure(tree, "Goal", end, chosen.id === 0));
   container.replaceChildren(...figures);
 }
 
-function subgoalNote({ attributes: { subgoal, subgoal_distance: distance } }) {
-  if (typeof subgoal !== "number") return "nobody looked for a real observation near it";
-  if (typeof distance !== "number") return "nearest real observation, distance not measured";
-  return `nearest real observation, distance ${number(distance)} moves`;
+/** What a plan pursues: the goal, or what the plan above had set when this one was made. */
+function pursued(tree, { attributes: { target, target_distance: distance }, parent }) {
+  if (parent.id === 0) {
+    return { index: tree.goal.goal, notes: ["the goal, its real observation"], role: "goal" };
+  }
+  return typeof target === "number" ? subgoal(target, distance) : firstSubgoal(parent);
 }
 
-function figure(tree, index, title, notes, role, isAim) {
+/** What a plan has set at an env step: the target of the plan that then serves it. */
+function currentSubgoal(tree, node, moment) {
+  const serves = ({ attributes: { made, ended } }) => made <= moment && moment <= ended;
+  const below = node.children.findLast(serves);
+  return below ? pursued(tree, below) : firstSubgoal(node);
+}
+
+function firstSubgoal({ id, attributes }) {
+  const which = `plan ${id}'s first subgoal`;
+  return subgoal(attributes.subgoal, attributes.subgoal_distance, [which]);
+}
+
+/** The nearest real observation to a subgoal, by the index of its picture. */
+function subgoal(index, distance, notes = []) {
+  const isMeasured = typeof distance === "number";
+  const measured = isMeasured ? `distance ${number(distance)} moves` : "distance not measured";
+  const isKnown = typeof index === "number";
+  const said = isKnown ? `nearest real observation, ${measured}` : "no observation looked up";
+  return { index, notes: [...notes, said], role: "subgoal" };
+}
+
+/** A picture by its index, with a title and notes under it; `role` is its class. */
+function figure(tree, title, { index, notes, role }, isAim) {
   const source = pictureUrl(tree.pictures[index]);
-  const said = notes.filter(Boolean);
   const picture = source
-    ? html("img", { src: source, alt: [title, ...said].join(": ") })
+    ? html("img", { src: source, alt: [title, ...notes].join(": ") })
     : html("div", { class: "no-picture" }, "no picture");
-  const lines = said.map((note) => html("span", {}, note));
+  const lines = notes.map((note) => html("span", {}, note));
   const caption = html("figcaption", {}, html("b", {}, title), ...lines);
   return html("figure", { class: `${role}${isAim ? " aim" : ""}` }, picture, caption);
 }
