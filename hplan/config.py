@@ -146,8 +146,8 @@ class HierarchyConfig:
 class TrainingConfig:
     """The optimisation."""
 
-    num_updates: int = 4500
-    distance_updates: int = 2500
+    num_updates: int = 5000
+    distance_updates: int = 3000
     """The last of the updates: the world models stay as they are, and the distances are learned."""
     batch_size: int = 32
     """Clips in an update, over all devices together."""
