@@ -73,11 +73,11 @@ class LossConfig:
     """Weight of the regulariser as a whole; 0 lets the latent collapse."""
     regulariser_options: dict[str, float] = field(default_factory=dict)
     """Keyword arguments of the regulariser."""
-    prior_weight: float = 0.05
-    """KL divergence of macro-actions from the learned prior, in units of the mean squared move."""
-    free_nats: float = 1.0
+    prior_weight: float = 0.02
+    """KL divergence of macro-actions from the learned prior."""
+    free_nats: float = 0.0
     """Divergence of a macro-action that costs nothing."""
-    walk_weight: float = 2.0
+    walk_weight: float = 0.0
     """Hinge that keeps the latent varying within a walk; a part of the regulariser."""
     walk_steps: int = 10
     """Length of such a walk in steps of this level, or the clip's."""
@@ -146,8 +146,8 @@ class HierarchyConfig:
 class TrainingConfig:
     """The optimisation."""
 
-    num_updates: int = 5000
-    distance_updates: int = 3000
+    num_updates: int = 4500
+    distance_updates: int = 2500
     """The last of the updates: the world models stay as they are, and the distances are learned."""
     batch_size: int = 32
     """Clips in an update, over all devices together."""

@@ -123,13 +123,7 @@ def prior_loss(level: Level, clips: EncodedClips) -> Float[Tensor, ""]:
     ratio = (clips.action_std / std).square()
     gap = ((clips.action_mean - mean) / std).square()
     divergence = 0.5 * (ratio + gap - 1.0 - ratio.log()).sum(-1)
-    return global_mean(divergence.mean(dim=1))
-
-
-def squared_moves(level: Level, clips: EncodedClips) -> Float[Tensor, " D"]:
-    """Mean squared change (D,) of the latents over one step of the level, over all processes."""
-    change = clips.z[:, level.stride :] - clips.z[:, : -level.stride]
-    return global_mean(change.square().mean(dim=1))
+    return global_mean(divergence.flatten())
 
 
 def walk_loss(level: Level, clips: EncodedClips, num_steps: int, least: float) -> Float[Tensor, ""]:
@@ -229,17 +223,16 @@ def level_loss(
     for name, term in regulariser(clips.z.flatten(0, 1), generator).items():
         terms[name] = loss.regulariser_weight * term
     if level.action_prior is not None:
-        # In units of the squared move, as a prediction error's likelihood is: a level whose latents
-        # move little in one step would else gain more by telling nothing than by predicting.
-        weight = loss.prior_weight * squared_moves(level, clips).mean().detach()
-        terms["prior_loss"] = weight * prior_loss(level, clips).clamp(min=loss.free_nats)
+        divergence = prior_loss(level, clips).clamp(min=loss.free_nats)
+        terms["prior_loss"] = loss.prior_weight * divergence
     if loss.inverse_weight:
         terms["inverse_loss"] = loss.inverse_weight * inverse_loss(level, clips)
     if loss.walk_weight:
         weight = loss.regulariser_weight * loss.walk_weight
         terms["walk_loss"] = weight * walk_loss(level, clips, loss.walk_steps, loss.walk_std)
     if loss.smoothness_weight:
-        terms["smoothness_loss"] = loss.smoothness_weight * squared_moves(level, clips).mean()
+        change = clips.z[:, level.stride :] - clips.z[:, : -level.stride]
+        terms["smoothness_loss"] = loss.smoothness_weight * change.square().mean()
     return terms
 
 
