@@ -53,7 +53,7 @@ def test_runs_that_cannot_be_used(command: Command, refused: Refused) -> None:
     assert "task.name = rooms" in refused("eval --run a --task rooms")
     file = Path("runs/a/config.yaml")
     whole = file.read_text()
-    file.write_text(whole.replace("free_nats: 1.0,", "").replace("      free_nats: 1.0\n", ""))
+    file.write_text(re.sub(r"free_nats: [0-9.]+,?", "", whole))
     assert "had no hierarchy.level.loss.free_nats" in refused("train --resume --run a")
     file.write_text(whole)
     weights = next(Path("runs/a/checkpoints").glob("*.safetensors"))

@@ -48,6 +48,9 @@ def _configs(regulariser):
             regulariser=regulariser,
             inverse_weight=0.5,
             smoothness_weight=0.5,
+            walk_weight=0.5,
+            walk_std=2.0,
+            free_nats=0.01,
         ),
     )
     overrides = {
