@@ -97,12 +97,9 @@ class Agent:
         if len(due):
             state, events = self._decide(state, due, surprised, latents, goals, generator)
         bottom = state.plans[0]
-        rows = torch.arange(obs.shape[0], device=bottom.position.device)
-        step = (bottom.position - 1).clamp(max=bottom.actions.shape[1] - 1)
-        actions = bottom.actions[rows, step].argmax(-1)
         plans = [replace(plan, age=plan.age + 1) for plan in state.plans]
         plans[0] = replace(plans[0], position=bottom.position + 1)
-        return actions, replace(state, plans=plans, last_latent=latents[0]), events
+        return bottom.action.argmax(-1), replace(state, plans=plans, last_latent=latents[0]), events
 
     def _energy_of(self, k: int, for_goal: bool) -> EnergyName:
         """The energy that level `k` minimises, towards the goal or towards a subgoal."""

@@ -23,6 +23,11 @@ class Cause(IntEnum):
     TARGET = 5  # its target changed
 
 
+def _at(sequences: Tensor, step: Tensor) -> Tensor:
+    """(B, ...) the entry at `step` (B,) of each of `sequences` (B, H, ...)."""
+    return sequences[torch.arange(step.shape[0], device=step.device), step]
+
+
 @dataclass(frozen=True, kw_only=True)
 class LevelPlans:
     """The current plan of one level in each of B environments.
@@ -46,14 +51,18 @@ class LevelPlans:
 
     def subgoal(self, lead: int) -> Tensor:
         """(B, D) the latent `lead` steps ahead in the plan, or its last."""
-        ahead = torch.minimum(self.position - 1 + lead, self.num_steps)
-        return self.latents[torch.arange(ahead.shape[0], device=ahead.device), ahead]
+        return _at(self.latents, torch.minimum(self.position - 1 + lead, self.num_steps))
 
     def is_elsewhere(self, z: Tensor, radius: float) -> Tensor:
         """(B,) bool: the latent `z` (B, D) is not the one that the running plan predicted."""
-        rows = torch.arange(z.shape[0], device=z.device)
         done = torch.minimum(self.position - 1, self.num_steps)
-        return ((self.latents[rows, done] - z).square().mean(-1) > radius) & (self.identity > 0)
+        error = (_at(self.latents, done) - z).square().mean(-1)
+        return (error > radius) & (self.identity > 0)
+
+    @property
+    def action(self) -> Tensor:
+        """(B, A) of the step being carried out."""
+        return _at(self.actions, (self.position - 1).clamp(max=self.actions.shape[1] - 1))
 
     @property
     def is_over(self) -> Tensor:
@@ -119,8 +128,7 @@ class PlanEvent:
         """(R, D) the first subgoal that each sets, in the level's own space; None at the bottom."""
         if not self.lead:
             return None
-        ahead = self.result.num_steps.clamp(max=self.lead)
-        return self.result.latents[torch.arange(ahead.shape[0], device=ahead.device), ahead]
+        return _at(self.result.latents, self.result.num_steps.clamp(max=self.lead))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,7 +229,7 @@ def taught(state: AgentState, rows: Tensor, z: Tensor) -> AgentState:
         return state
     bottom = state.plans[0]
     last = (bottom.position - 2).clamp(0, bottom.actions.shape[1] - 1)
-    taken = bottom.actions[torch.arange(len(z), device=z.device), last]
+    taken = _at(bottom.actions, last)
     known = state.corrections.with_surprise(rows, state.last_latent, taken, z)
     return replace(state, corrections=known)
 

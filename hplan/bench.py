@@ -84,15 +84,21 @@ def _row(name: str, level: Level, config: LevelConfig, num_repeats: int) -> dict
             level.predictor(*batch)
 
     forwards()
-    pairs = [(_milliseconds(search), _milliseconds(forwards)) for _ in range(num_repeats)]
+    return timed_row(name, search, forwards, num_repeats)
+
+
+def timed_row(
+    name: str, run: Callable[[], object], compare: Callable[[], object], num_repeats: int
+) -> dict[str, str | float]:
+    """A row of the median milliseconds of `run`, and of `compare` as reference, taken in turn."""
+    pairs = [(_milliseconds(run), _milliseconds(compare)) for _ in range(num_repeats)]
     value, reference = (statistics.median(times) for times in zip(*pairs, strict=True))
-    return {
-        "name": name,
-        "value": value,
-        "unit": "ms",
-        "reference": reference,
-        "ratio": value / reference,
-    }
+    return _row_of_ms(name, value, reference)
+
+
+def _row_of_ms(name: str, value: float, reference: float) -> dict[str, str | float]:
+    ratio = value / reference
+    return {"name": name, "value": value, "unit": "ms", "reference": reference, "ratio": ratio}
 
 
 def recording_benchmark(
@@ -144,15 +150,7 @@ def recording_benchmark(
             write_tree(writer, f"subgoals/{number}", tree, 0)
     ended = time.perf_counter()
     value, reference = episodes.recording_seconds + ended - writing, ended - began
-    return [
-        {
-            "name": "trees/record",
-            "value": 1000 * value,
-            "unit": "ms",
-            "reference": 1000 * reference,
-            "ratio": value / reference,
-        }
-    ]
+    return [_row_of_ms("trees/record", 1000 * value, 1000 * reference)]
 
 
 def predictor_inputs(level: Level, run: Callable[[], None]) -> list[tuple[Tensor, ...]]:
@@ -177,7 +175,7 @@ def write_report(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     write_atomically(path, json.dumps(rows, indent=2) + "\n")
 
 
-def _milliseconds(run: Callable[[], None]) -> float:
+def _milliseconds(run: Callable[[], object]) -> float:
     began = time.perf_counter()
     run()
     return 1000 * (time.perf_counter() - began)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from hplan.config import Config
+from hplan.files import as_file_name
 from hplan.run import is_main_process
 from hplan.shell import say
 
@@ -42,7 +43,7 @@ def dataset_folder(config: Config) -> Path:
         return folder
     task, data = config.task, config.data
     return folder / (
-        f"{task.name.replace('/', '-')}-layout{task.layout_seed}-"
+        f"{as_file_name(task.name)}-layout{task.layout_seed}-"
         f"{data.num_episodes}x{data.episode_length}-s{config.seed}"
     )
 

@@ -37,7 +37,7 @@ def read_config(arguments: Arguments, *, base: dict[str, Any] | None = None) -> 
     for name, layer in layers:
         _check_keys(layer, Config, str(name), "")
     if base is None:
-        alone = bool(layers) and _is_complete(layers[0][1], Config)
+        alone = bool(layers) and not missing_settings(layers[0][1])
         base = {} if alone else _read_yaml(CONFIG_FOLDER / "default.yaml")
     settings = base
     for _, layer in layers:
@@ -58,6 +58,20 @@ def config_from_dict(settings: dict[str, Any]) -> Config:
     """The inverse of `dataclasses.asdict`; settings that are absent take their defaults."""
     _check_keys(settings, Config, "saved config", "")
     return _parsed(settings, [])
+
+
+def missing_settings(settings: dict[str, Any]) -> list[str]:
+    """Paths of the settings that a file does not name, as a complete one would."""
+
+    def is_named(path: str) -> bool:
+        node: Any = settings
+        for key in path.split("."):
+            if not isinstance(node, dict) or key not in node:
+                return False
+            node = node[key]
+        return True
+
+    return [path for path in leaves(Config) if not is_named(path)]
 
 
 def settings_of(config: Config) -> dict[str, Any]:
@@ -103,7 +117,7 @@ def print_help(command: str, description: str, own: dict[str, str]) -> None:
     parser.print_help()
 
 
-def _parser(program: str, description: str, of_command: dict[str, str]) -> ArgumentParser:
+def _parser(program: str, description: str, own: dict[str, str]) -> ArgumentParser:
     parser = ArgumentParser(
         prog=program,
         usage=f"{program} [--config FILE] [--levels N] [--task NAME] [--run RUN] [--SETTING X]",
@@ -111,17 +125,17 @@ def _parser(program: str, description: str, of_command: dict[str, str]) -> Argum
         exit_on_error=False,
         allow_abbrev=False,
     )
-    own = parser.add_argument_group("in short")
-    own.add_argument(
+    short = parser.add_argument_group("in short")
+    short.add_argument(
         "--config", help="a YAML file, or the name of one in configs/; may be repeated"
     )
-    own.add_argument("--levels", help="depth of the stack: hierarchy.num_levels")
-    own.add_argument("--energy", help="distance or l2: evaluation.energy")
-    own.add_argument("--run", help="name of the run in runs/, or its path")
-    own.add_argument("--resume", action="store_true", help="continue the run from its checkpoint")
-    own.add_argument("--print_config", action="store_true", help="print the settings and stop")
-    for name, meaning in of_command.items():
-        own.add_argument(f"--{name}", help=meaning)
+    short.add_argument("--levels", help="depth of the stack: hierarchy.num_levels")
+    short.add_argument("--energy", help="distance or l2: evaluation.energy")
+    short.add_argument("--run", help="name of the run in runs/, or its path")
+    short.add_argument("--resume", action="store_true", help="continue the run from its checkpoint")
+    short.add_argument("--print_config", action="store_true", help="print the settings and stop")
+    for name, meaning in own.items():
+        short.add_argument(f"--{name}", help=meaning)
     parser.add_class_arguments(Config)
     return parser
 
@@ -197,14 +211,6 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
         else:
             result[key] = value
     return result
-
-
-def _is_complete(settings: dict[str, Any], kind: type) -> bool:
-    """Whether a file names every setting."""
-    return all(
-        f.name in settings and (not is_dataclass(f.type) or _is_complete(settings[f.name], f.type))
-        for f in fields(kind)
-    )
 
 
 def _check_keys(settings: Any, kind: type, source: str, prefix: str) -> None:

@@ -29,3 +29,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         ) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def as_file_name(name: str) -> str:
+    """The name of a task, such as a gymnasium id, as one part of a path."""
+    return name.replace("/", "-")

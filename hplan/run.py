@@ -10,10 +10,16 @@ from typing import Any
 
 import yaml
 
-from hplan.arguments import OVERRIDES, Arguments
-from hplan.command_line import as_yaml, config_from_dict, read_config, settings_of
+from hplan.arguments import Arguments
+from hplan.command_line import (
+    as_yaml,
+    config_from_dict,
+    missing_settings,
+    read_config,
+    settings_of,
+)
 from hplan.config import Config
-from hplan.files import write_atomically
+from hplan.files import as_file_name, write_atomically
 
 RUNS = Path("runs")
 CONFIG_FILE = "config.yaml"
@@ -35,8 +41,7 @@ RESUMED_WITH = ("devices", "nodes", "accelerator", "data.folder", "evaluation.")
 def run_folder(run: str | None, config: Config) -> Path:
     """The folder of `run`, a name in runs/ or a path; of None, the one named by the settings."""
     if run is None:
-        task = config.task.name.replace("/", "-")
-        run = f"{task}-L{config.hierarchy.num_levels}-s{config.seed}"
+        run = f"{as_file_name(config.task.name)}-L{config.hierarchy.num_levels}-s{config.seed}"
     path = Path(run)
     return path if len(path.parts) > 1 or path.is_absolute() else RUNS / path
 
@@ -121,22 +126,14 @@ def config_of_run(arguments: Arguments, allowed: tuple[str, ...]) -> tuple[Confi
     saved = read_run(run_dir)
     held = config_from_dict(saved)
     if allowed == RESUMED_WITH:
-        _check_complete(run_dir, saved, asdict(held), "")
+        if missing := missing_settings(saved):
+            raise ValueError(
+                f"run {run_dir} was begun by an older hplan that had no {missing[0]}; train a run "
+                "of another name (RUN=...)"
+            )
     asked = read_config(arguments, base=asdict(held))
     check_same_run(run_dir, held, asked, allowed)
     return asked, run_dir
-
-
-def _check_complete(folder: Path, saved: Any, today: dict[str, Any], prefix: str) -> None:
-    """Refuses to go on with a run whose settings are not all there: today's might be others."""
-    for key, value in today.items():
-        if not isinstance(saved, dict) or key not in saved:
-            raise ValueError(
-                f"run {folder} was begun by an older hplan that had no {prefix}{key}; train a run "
-                "of another name (RUN=...)"
-            )
-        if isinstance(value, dict) and prefix + key != OVERRIDES:
-            _check_complete(folder, saved[key], value, f"{prefix}{key}.")
 
 
 @contextlib.contextmanager

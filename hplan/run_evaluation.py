@@ -14,6 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 from hplan.config import Config
 from hplan.dashboard import log_evaluation, log_latents, log_rows
 from hplan.evaluation import BRIEF_METHODS, evaluate
+from hplan.files import as_file_name
 from hplan.results import print_table
 from hplan.run import is_main_process
 from hplan.shell import say
@@ -45,7 +46,7 @@ def evaluate_run(
         seed=settings.suite_seed + (BRIEF_SUITE if brief else 0),
     )
     name = (
-        task.name.replace("/", "-")
+        as_file_name(task.name)
         + ("-l2" if settings.energy == "l2" else "")
         + ("-brief" if brief else "")
     )
@@ -85,7 +86,7 @@ def training_probe(
     suite = task.suite(
         episodes_per_bin=settings.during_training, seed=settings.suite_seed + PROBE_SUITE
     )
-    name = f"{task.name.replace('/', '-')}-training"
+    name = f"{as_file_name(task.name)}-training"
 
     def probe(writer: SummaryWriter, update: int) -> None:
         has_distance = update > training.num_updates - training.distance_updates

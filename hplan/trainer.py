@@ -251,10 +251,7 @@ def _trainer(
             gradient_clip_val=config.training.clip_norm,
             log_every_n_steps=1,  # the module itself logs every so many
             logger=logger,
-            callbacks=[
-                *callbacks,
-                *shown,
-            ],  # last: the time of a validation has all that follows it
+            callbacks=[*callbacks, *shown],  # last, to time all that a validation does
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,

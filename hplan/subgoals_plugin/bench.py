@@ -2,10 +2,7 @@
 
 import base64
 import random
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import networkx as nx
@@ -17,6 +14,7 @@ from tensorboard.program import TensorBoard
 from torch.utils.tensorboard import SummaryWriter
 from werkzeug.test import Client
 
+from hplan.bench import timed_row
 from hplan.subgoal_tree import PlanRecord, build_tree, save_tree
 from hplan.subgoals_plugin import PLUGIN_NAME
 from hplan.subgoals_plugin.plugin import SubgoalsLoader
@@ -71,7 +69,7 @@ def _listing(folder: Path, num_repeats: int) -> dict[str, str | float]:
             downsample=NUM_TAGS * STEPS_PER_TAG,
         )
 
-    return _row("trees/list", by_tab, by_tensorboard, num_repeats)
+    return timed_row("trees/list", by_tab, by_tensorboard, num_repeats)
 
 
 def _writing(folder: Path, num_repeats: int) -> dict[str, str | float]:
@@ -79,7 +77,7 @@ def _writing(folder: Path, num_repeats: int) -> dict[str, str | float]:
     tree = _large_tree()
     tag = tree_tag(tree, "rooms")
     with SummaryWriter(folder) as writer:
-        return _row(
+        return timed_row(
             "trees/write",
             lambda: write_tree(writer, tag, tree, 0),
             lambda: save_tree(folder / "tree.json", tree),
@@ -124,19 +122,3 @@ def _large_tree() -> nx.DiGraph:
         "env_steps": ENV_STEPS, "observations": list(range(ENV_STEPS + 1)), "goal": ENV_STEPS,
     }  # fmt: skip
     return build_tree(records, goal, pictures)
-
-
-def _row(
-    name: str, run: Callable[[], object], compare: Callable[[], object], num_repeats: int
-) -> dict[str, str | float]:
-    """Milliseconds of `run` and of `compare`, taken in turn."""
-    pairs = [(_milliseconds(run), _milliseconds(compare)) for _ in range(num_repeats)]
-    value, reference = (statistics.median(times) for times in zip(*pairs, strict=True))
-    ratio = value / reference
-    return {"name": name, "value": value, "unit": "ms", "reference": reference, "ratio": ratio}
-
-
-def _milliseconds(run: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    run()
-    return 1000 * (time.perf_counter() - began)

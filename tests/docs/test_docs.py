@@ -3,47 +3,27 @@
 import contextlib
 import io
 import re
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from hplan.subgoal_tree import ROOT, PlanRecord, build_tree, load_tree, save_tree
+from tests.hplan import trees
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "subgoal-trees.md"
 SETUP, *QUESTIONS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
 TREE = re.search(r'Path\("(.*?)"\)', SETUP).group(1)
 
-PLAN = PlanRecord(
-    plan=1,
-    parent=0,
-    level=2,
-    cause="start",
-    made=0,
-    outcome="reached",
-    ended=11,
-    energy_before=40.0,
-    energy_promised=10.0,
-    energy_ended=20.0,
-    energies=None,
-    energy_unit="env steps",
-    horizon=5,
-    steps_promised=20.0,
-    predictor_evaluations=640,
-    support=None,
-    subgoal=None,
-    subgoal_distance=None,
-    target=None,
-    target_distance=None,
-)
-
 
 def plan(number: int, parent: int, level: int, made: int, ended: int, **changes) -> PlanRecord:
-    return replace(PLAN, plan=number, parent=parent, level=level, made=made, ended=ended, **changes)
+    measured = {"energy_before": 40.0, "energy_promised": 10.0, "energy_ended": 20.0}
+    told = {"steps_promised": 20.0, **measured, **changes}
+    return trees.plan(number, parent, level, made=made, ended=ended, **told)
 
 
 RECORDS = [
-    PLAN,
+    plan(1, 0, 2, 0, 11),
     plan(2, 1, 1, 0, 4, energy_ended=3.0, outcome="expired"),
     plan(3, 2, 0, 0, 4, energy_before=9.0, energy_promised=1.0, energy_ended=2.0),
     plan(4, 1, 1, 4, 11, cause="clock", energy_ended=6.0),

@@ -1,6 +1,6 @@
 """What several test files need; the packages are imported when a test runs, not before."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,3 +34,14 @@ def refused(command: Callable[[str], tuple[int, str, str]]) -> Callable[[str], s
         return err
 
     return call
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Matrices this small are slower on many threads, and very slow where others want the cores."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

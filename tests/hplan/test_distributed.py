@@ -27,16 +27,10 @@ LIMIT_S = 120
 REGULARISERS = ("vicreg", "sigreg")
 BROKEN = ("identity", "local", "value_only")
 
-pytestmark = pytest.mark.xdist_group("two_processes")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Matrices this small are slower on many threads, and very slow where others want the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = [
+    pytest.mark.xdist_group("two_processes"),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 
 def _configs(regulariser):

@@ -5,7 +5,7 @@ import json
 import math
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import networkx as nx
@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hplan.subgoal_tree import PlanRecord, build_tree, load_tree, parse_tree, save_tree, tree_json
+from hplan.subgoal_tree import build_tree, load_tree, parse_tree, save_tree, tree_json
+from tests.hplan import trees
 
 OLD_FILE = Path(__file__).parent / "data" / "tree-version-1.json"
 PICTURES = [base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes([0, i])).decode() for i in range(3)]
@@ -25,30 +26,13 @@ GOAL = {
 }  # fmt: skip
 
 
-def _plan(plan, parent, level, **changes):
-    record = PlanRecord(
-        plan=plan,
-        parent=parent,
-        level=level,
-        cause="start",
-        made=2,
-        outcome="reached",
-        ended=7,
-        energy_before=13.25,
-        energy_promised=0.5,
-        energy_ended=1.0,
-        energies=None,
-        energy_unit="env steps",
-        horizon=5,
-        steps_promised=15.0,
-        predictor_evaluations=640,
-        support=2.5,
-        subgoal=2,
-        subgoal_distance=0.75,
-        target=1,
-        target_distance=0.25,
-    )
-    return replace(record, **changes)
+def _plan(number, parent, level, **changes):
+    told = {
+        "made": 2, "ended": 7, "energy_before": 13.25, "energy_promised": 0.5, "energy_ended": 1.0,
+        "support": 2.5, "subgoal": 2, "subgoal_distance": 0.75, "target": 1,
+        "target_distance": 0.25,
+    }  # fmt: skip
+    return trees.plan(number, parent, level, **told | changes)
 
 
 def _build(records, goal=GOAL):

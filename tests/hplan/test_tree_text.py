@@ -13,6 +13,7 @@ from rich.console import Console
 from hplan.subgoal_tree import PlanRecord, build_tree, save_tree
 from hplan.tree_checks import Cause, Outcome
 from hplan.tree_text import CAUSES, OUTCOMES, goal_summary, number, render, show
+from tests.hplan import trees
 
 GOAL = {
     "num_levels": 3,
@@ -28,29 +29,9 @@ GOAL = {
 
 
 def plan(number: int, parent: int, level: int, made: int, ended: int, **changes) -> PlanRecord:
-    record = PlanRecord(
-        plan=number,
-        parent=parent,
-        level=level,
-        cause="clock",
-        made=made,
-        outcome="done",
-        ended=ended,
-        energy_before=23.75,
-        energy_promised=0.5,
-        energy_ended=3.5,
-        energies=None,
-        energy_unit="env steps",
-        horizon=5,
-        steps_promised=19.0,
-        predictor_evaluations=640,
-        support=None,
-        subgoal=None,
-        subgoal_distance=None,
-        target=None,
-        target_distance=None,
-    )
-    return replace(record, **changes)
+    measured = {"energy_before": 23.75, "energy_promised": 0.5, "energy_ended": 3.5}
+    told = {"cause": "clock", "outcome": "done", "steps_promised": 19.0, **measured, **changes}
+    return trees.plan(number, parent, level, made=made, ended=ended, **told)
 
 
 def tree(*extra: PlanRecord, **goal) -> nx.DiGraph:

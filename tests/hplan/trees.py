@@ -1,6 +1,8 @@
 """A small subgoal tree, for tests of what stores, serves or shows one."""
 
 import base64
+from dataclasses import replace
+from typing import Any
 
 import networkx as nx
 
@@ -13,7 +15,17 @@ PICTURES = [base64.b64encode(PNG + bytes((0, index))).decode() for index in rang
 
 def small_tree(update: int) -> nx.DiGraph:
     """Three plans on two levels; trees of different updates differ."""
-    records = [_plan(1, 0, 1, update), _plan(2, 1, 0, update), _plan(3, 0, 0, update)]
+    measured: dict[str, Any] = {
+        "made": 1, "ended": 3, "energy_before": 13.25, "energy_promised": 0.5, "energy_ended": 1.0,
+        "energies": [13.25, 7.0 + update, 1.0], "support": 2.5,
+    }  # fmt: skip
+    set_by_above = {"target": 1, "target_distance": 0.25}
+    the_goal = {"target": 2, "target_distance": 0.0}
+    records = [
+        plan(1, 0, 1, subgoal=1, subgoal_distance=0.25, **the_goal, **measured),
+        plan(2, 1, 0, **set_by_above, **measured),
+        plan(3, 0, 0, **the_goal, **measured),
+    ]
     goal = {
         "num_levels": NUM_LEVELS,
         "task": "rooms",
@@ -32,26 +44,28 @@ def small_tree(update: int) -> nx.DiGraph:
     return build_tree(records, goal, PICTURES)
 
 
-def _plan(plan: int, parent: int, level: int, update: int) -> PlanRecord:
-    return PlanRecord(
-        plan=plan,
+def plan(number: int, parent: int, level: int, **changes: Any) -> PlanRecord:
+    """A plan of which nothing was measured or looked up, but for `changes`."""
+    record = PlanRecord(
+        plan=number,
         parent=parent,
         level=level,
         cause="start",
-        made=1,
+        made=0,
         outcome="reached",
-        ended=3,
-        energy_before=13.25,
-        energy_promised=0.5,
-        energy_ended=1.0,
-        energies=[13.25, 7.0 + update, 1.0],
+        ended=0,
+        energy_before=None,
+        energy_promised=None,
+        energy_ended=None,
+        energies=None,
         energy_unit="env steps",
         horizon=5,
         steps_promised=15.0,
         predictor_evaluations=640,
-        support=2.5,
-        subgoal=1 if level else None,
-        subgoal_distance=0.25 if level else None,
-        target=1 if parent else 2,
-        target_distance=0.25 if parent else 0.0,
+        support=None,
+        subgoal=None,
+        subgoal_distance=None,
+        target=None,
+        target_distance=None,
     )
+    return replace(record, **changes)
