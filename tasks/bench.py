@@ -7,9 +7,10 @@ import gymnasium as gym
 import numpy as np
 from minigrid.wrappers import FullyObsWrapper
 
-from tasks.registry import Task, build_task
+from tasks.registry import build_task
 from tasks.rooms import ROOMS_IDS
 from tasks.simulator import NUM_ACTIONS
+from tasks.task import Task
 
 _TASK = "rooms"
 

@@ -38,7 +38,7 @@ def collect(
     num_workers: int,
     metadata: dict[str, Any] | None = None,
 ) -> EpisodeStore:
-    """Let agents wander from random states; the result is the same whatever `num_workers`.
+    """Let agents wander from random states on land; the result is the same whatever `num_workers`.
 
     Args:
         num_episodes: E.
@@ -58,6 +58,8 @@ def collect(
     run_chunk = partial(
         _collect_chunk,
         transitions=world.transitions,
+        in_lava=world.in_lava,
+        num_starts=world.num_land_states,
         num_episodes=num_episodes,
         episode_length=episode_length,
         seed=seed,
@@ -80,17 +82,24 @@ def _collect_chunk(
     chunk: int,
     *,
     transitions: np.ndarray,
+    in_lava: np.ndarray,
+    num_starts: int,
     num_episodes: int,
     episode_length: int,
     seed: int,
     wanderer: Wanderer,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Wander for one chunk: (E', T + 1) int32 states and (E', T) int8 actions."""
+    """Wander for one chunk: (E', T + 1) int32 states and (E', T) int8 actions.
+
+    Args:
+        num_starts: the first states, among which an episode may start.
+    """
     generator = stream_generator(Stream.DATA, seed, chunk)
     size = min(EPISODES_PER_CHUNK, num_episodes - chunk * EPISODES_PER_CHUNK)
     return wander(
         transitions=transitions,
-        starts=generator.integers(len(transitions), size=size),
+        in_lava=in_lava,
+        starts=generator.integers(num_starts, size=size),
         num_steps=episode_length,
         wanderer=wanderer,
         generator=generator,

@@ -1,4 +1,4 @@
-"""Goals as observations, for any MiniGrid world of walls."""
+"""Goals as observations, for any MiniGrid world of walls and lava."""
 
 from typing import Any
 
@@ -23,7 +23,8 @@ def fixed_world(env: gym.Env, layout_seed: int) -> GridWorld:
     env.reset(seed=layout_seed)
     background = base.grid.encode()
     background[background[:, :, 0] == OBJECT_TO_IDX["goal"]] = (OBJECT_TO_IDX["empty"], 0, 0)
-    return GridWorld.from_background(background)
+    x, y = base.agent_pos
+    return GridWorld.from_background(background, home=(int(x), int(y)))
 
 
 class SymbolicGoal(gym.Wrapper, gym.utils.RecordConstructorArgs):
@@ -31,7 +32,7 @@ class SymbolicGoal(gym.Wrapper, gym.utils.RecordConstructorArgs):
 
     Observations are {"image": the full symbolic grid, "goal": the grid to reach}, both
     (width, height, 3) uint8. An episode terminates in the goal's cell, whatever the heading, with
-    reward 1, and is truncated after `max_steps`.
+    reward 1, or in lava with reward 0, and is truncated after `max_steps`.
     """
 
     def __init__(self, env: gym.Env, *, layout_seed: int, max_steps: int) -> None:
@@ -57,12 +58,16 @@ class SymbolicGoal(gym.Wrapper, gym.utils.RecordConstructorArgs):
         options = options or {}
         self.env.reset(seed=seed)
         base = self.unwrapped
-        draws = base.np_random.choice(len(self.world.cells), size=2, replace=False)
+        draws = base.np_random.choice(self.world.num_land_cells, size=2, replace=False)
         headings = base.np_random.integers(NUM_HEADINGS, size=2)
         start, goal = self.world.all_states[NUM_HEADINGS * draws + headings]
         start = np.asarray(options.get("start", start))
         self.goal = np.array(options.get("goal", goal))
-        self.world.state_index(np.stack([start, self.goal]))
+        if self.world.in_lava[self.world.state_index(np.stack([start, self.goal]))].any():
+            raise ValueError(
+                f"start {start.tolist()} or goal {self.goal.tolist()} is in lava; give cells "
+                "without it."
+            )
         # The same seed must give the same episode in any layout, so the layout is put back by hand.
         base.grid, _ = Grid.decode(self.world.background)
         base.agent_pos = (int(start[0]), int(start[1]))
@@ -72,8 +77,10 @@ class SymbolicGoal(gym.Wrapper, gym.utils.RecordConstructorArgs):
     def step(self, action: int) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
         """Let MiniGrid move the agent by one env step."""
         _, _, _, truncated, _ = self.env.step(action)
-        terminated = bool(tuple(self.unwrapped.agent_pos) == tuple(self.goal[:2]))
-        return self._observation(), float(terminated), terminated, truncated, self._info()
+        x, y, _ = self.state
+        reached = bool(x == self.goal[0] and y == self.goal[1])
+        terminated = reached or bool(self.world.lava[y, x])
+        return self._observation(), float(reached), terminated, truncated, self._info()
 
     @property
     def state(self) -> np.ndarray:

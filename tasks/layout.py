@@ -1,11 +1,13 @@
-"""Wall plans of the `rooms` worlds: doorways along a random spanning tree, plus a few loops."""
+"""Plans of the `rooms` worlds: doorways along a random spanning tree, a few loops, lava pools."""
 
 from typing import Literal, NamedTuple
 
+import networkx as nx
 import numpy as np
 
 Tree = Literal["bushy", "winding"]
 Room = tuple[int, int]
+_POOLS = 1  # their stream of random numbers, apart from that of the walls
 
 
 class SharedWall(NamedTuple):
@@ -47,6 +49,46 @@ def rooms_layout(
         x, y = _doorway(shared, pitch, int(generator.integers(1, pitch)))
         walls[y, x] = False
     return walls
+
+
+def lava_pools(rooms_per_side: int, room_size: int, layout_seed: int) -> np.ndarray:
+    """Draw one rectangle of lava in the middle of every room, never at a wall.
+
+    The ring of cells along the walls stays free, so one can walk round every pool.
+
+    Args:
+        rooms_per_side, layout_seed: as in `rooms_layout`.
+        room_size: free cells along each side of a room, at least 3.
+
+    Returns:
+        (height, width) bool, indexed [y, x], as large as `rooms_layout`.
+    """
+    if room_size < 3:
+        raise ValueError(f"room_size = {room_size}: a pool of lava needs rooms of 3 or more cells.")
+    generator = np.random.default_rng((layout_seed, _POOLS))
+    pitch, inner = room_size + 1, room_size - 2
+    lava = np.zeros((rooms_per_side * pitch + 1,) * 2, bool)
+    for y, x in np.ndindex(rooms_per_side, rooms_per_side):
+        sides = generator.integers(1, inner + 1, size=2)
+        top, left = np.array([y, x]) * pitch + 2 + generator.integers(inner - sides + 1)
+        lava[top : top + sides[0], left : left + sides[1]] = True
+    return lava
+
+
+def joined_parts(free: np.ndarray) -> np.ndarray:
+    """Number the parts of free cells that one can walk between, side by side, from 0.
+
+    Args:
+        free: (height, width) bool.
+
+    Returns:
+        (height, width) int64, -1 where not free.
+    """
+    graph = nx.grid_2d_graph(*free.shape).subgraph(map(tuple, np.argwhere(free).tolist()))
+    parts = np.full(free.shape, -1)
+    for number, cells in enumerate(sorted(nx.connected_components(graph), key=min)):
+        parts[tuple(np.array(list(cells)).T)] = number
+    return parts
 
 
 def _check_layout(

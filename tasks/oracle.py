@@ -31,10 +31,10 @@ def optimal_steps_to_cell(world: GridWorld, goal_cell: tuple[int, int]) -> np.nd
     """Count the fewest env steps from every state to a cell, whatever the heading there.
 
     Args:
-        goal_cell: x, y of a free cell.
+        goal_cell: x, y of a cell.
 
     Returns:
-        (S,) int32, read-only, by state index; -1 where the cell cannot be reached.
+        (S,) int32, read-only, by state index; -1 where the cell cannot be reached, as from lava.
     """
     x, y = int(goal_cell[0]), int(goal_cell[1])
     cached = _steps.setdefault(world, {})
@@ -78,5 +78,5 @@ def optimal_path(
 
 
 def coverage(store: EpisodeStore, world: GridWorld) -> float:
-    """Share in [0, 1] of the world's states that the episodes visit."""
-    return len(store.frames) / world.num_states
+    """Share in [0, 1] of the states that can be reached from land that the episodes visit."""
+    return len(store.frames) / int(world.reachable.sum())

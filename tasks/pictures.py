@@ -24,12 +24,15 @@ BOLT = (20, 20, 20)
 Mask = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def grid_picture(obs: np.ndarray, *, cell: int = SMALLEST_CELL) -> np.ndarray:
+def grid_picture(
+    obs: np.ndarray, *, cell: int = SMALLEST_CELL, lava: np.ndarray | None = None
+) -> np.ndarray:
     """A symbolic observation as an image, north up.
 
     Args:
         obs: (width, height, 3) uint8: MiniGrid's object, colour and state, indexed [x, y].
         cell: pixels along each side of a cell.
+        lava: (height, width) bool, where the world has lava: an agent hides what it stands in.
 
     Returns:
         (height * cell, width * cell, 3) uint8.
@@ -39,6 +42,8 @@ def grid_picture(obs: np.ndarray, *, cell: int = SMALLEST_CELL) -> np.ndarray:
     width, height, _ = obs.shape
     objects, colours, states = np.moveaxis(obs, -1, 0)
     tiles = _tiles(cell)[objects.T, colours.T, states.T]
+    if lava is not None and (burning := lava & (objects.T == OBJECT_TO_IDX["agent"])).any():
+        tiles[burning] = _burning_agents(cell)[states.T[burning]]
     return tiles.swapaxes(1, 2).reshape(height * cell, width * cell, 3)
 
 
@@ -55,6 +60,14 @@ def _tiles(cell: int) -> np.ndarray:
                 tiles[k, c, state] = _tile(kind, PALETTE[name], state, u, v)
     tiles.setflags(write=False)
     return tiles
+
+
+@cache
+def _burning_agents(cell: int) -> np.ndarray:
+    """(headings, cell, cell, 3) uint8: the agent in lava."""
+    agents = _tiles(cell)[OBJECT_TO_IDX["agent"], COLOR_TO_IDX["red"]]
+    is_agent = (agents == PALETTE["red"]).all(-1, keepdims=True)
+    return np.where(is_agent, BOLT, LAVA).astype(np.uint8)
 
 
 def _tile(

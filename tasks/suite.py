@@ -36,8 +36,10 @@ class Suite:
         name: of the task.
         bins: (name, low, high) each, in optimal env steps: low < steps <= high, in the first bin
             low <= steps too.
-        starts, goals, optimal_steps: as in `Pairs`.
+        starts, goals, optimal_steps: as in `Pairs`; a task may say more of a start than that.
         bin_index: (E,) int64, index into `bins`.
+        open_steps: (E,) int64, what `optimal_steps` were with every doorway open; None in worlds
+            where none shuts.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Suite:
     goals: np.ndarray
     optimal_steps: np.ndarray
     bin_index: np.ndarray
+    open_steps: np.ndarray | None = None
 
     @cached_property
     def sha256(self) -> str:
@@ -69,10 +72,7 @@ def make_suite(
     Raises:
         ValueError: the world has no pair of a bin's length.
     """
-    if episodes_per_bin < 1:
-        raise ValueError(
-            f"episodes_per_bin = {episodes_per_bin} must be at least 1; give a positive integer."
-        )
+    check_episodes_per_bin(episodes_per_bin)
     parts = []
     for index, (bin_name, low, high) in enumerate(bins):
         generator = stream_generator(Stream.SUITE, seed, index)
@@ -88,6 +88,14 @@ def make_suite(
     )
 
 
+def check_episodes_per_bin(episodes_per_bin: int) -> None:
+    """Refuses a suite without pairs."""
+    if episodes_per_bin < 1:
+        raise ValueError(
+            f"episodes_per_bin = {episodes_per_bin} must be at least 1; give a positive integer."
+        )
+
+
 def validation_pairs(world: GridWorld, *, num_pairs: int, seed: int) -> Pairs:
     """Draw pairs spread evenly over all distances, from a stream that no suite and no data uses.
 
@@ -98,7 +106,7 @@ def validation_pairs(world: GridWorld, *, num_pairs: int, seed: int) -> Pairs:
         raise ValueError(f"num_pairs = {num_pairs} must be at least 1; give a positive integer.")
     generator = stream_generator(Stream.VALIDATION, seed)
     drawn = []
-    for cell in generator.integers(len(world.cells), size=num_pairs):
+    for cell in generator.integers(world.num_land_cells, size=num_pairs):
         steps = optimal_steps_to_cell(world, tuple(world.cells[cell]))
         if steps.max() < 1:
             raise ValueError(
@@ -114,7 +122,8 @@ def validation_pairs(world: GridWorld, *, num_pairs: int, seed: int) -> Pairs:
 
 def fitting_bins(world: GridWorld, bins: Bins) -> Bins:
     """Of `bins`, those that some start-goal pair of the world falls into."""
-    longest = max(optimal_steps_to_cell(world, tuple(cell)).max() for cell in world.cells)
+    goals = world.cells[: world.num_land_cells]
+    longest = max(optimal_steps_to_cell(world, tuple(cell)).max() for cell in goals)
     # A shortest path of that length holds one of every shorter length.
     fitting = tuple((name, low, high) for name, low, high in bins if low < longest)
     if not fitting:
@@ -135,7 +144,7 @@ def _draw_bin(
 ) -> Pairs:
     """Draw goal cells at random, and for each a random start at a distance in [lowest, highest]."""
     drawn: list[tuple[int, int, int]] = []
-    order = generator.permutation(len(world.cells))
+    order = generator.permutation(world.num_land_cells)
     while len(drawn) < num_pairs:
         before = len(drawn)
         for cell in order:

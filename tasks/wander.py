@@ -16,11 +16,14 @@ class Wanderer:
         bump_probability: chance to walk into a wall that is just in front, so that data has bumps.
         turn_persistence: chance that a turn has the same rotating sense as the agent's last turn;
             below 1 / 2 it would jitter, at 1 it would only ever circle one way.
+        lava_probability: chance to walk into lava that is just in front, by mistake, so that data
+            has lava; the agent stays in it until its episode ends.
     """
 
     forward_probability: float = 0.7
     bump_probability: float = 0.4
     turn_persistence: float = 0.8
+    lava_probability: float = 0.1
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -38,15 +41,16 @@ class Wanderer:
         keep = generator.random(len(turns)) < self.turn_persistence
         return np.where(keep, turns, LEFT + RIGHT - turns)
 
-    def moves_forward(self, blocked: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """Draw which agents walk (the others turn): (B,) bool, given `blocked`, (B,) bool."""
-        chance = np.where(blocked, self.bump_probability, self.forward_probability)
-        return generator.random(len(blocked)) < chance
+    def forward_chances(self, blocked: np.ndarray, lava_ahead: np.ndarray) -> np.ndarray:
+        """Chance in each state to walk on rather than turn: (S,), given (S,) bool each."""
+        chances = np.where(blocked, self.bump_probability, self.forward_probability)
+        return np.where(lava_ahead, self.lava_probability, chances)
 
 
 def wander(
     *,
     transitions: np.ndarray,
+    in_lava: np.ndarray,
     starts: np.ndarray,
     num_steps: int,
     wanderer: Wanderer,
@@ -56,19 +60,22 @@ def wander(
 
     Args:
         transitions: (S, 3) int, the state after left, right, forward.
+        in_lava: (S,) bool, the agent stands in lava.
         starts: (B,) int, state each agent starts in.
         num_steps: T, env steps.
 
     Returns:
         (B, T + 1) int32 states visited, index 0 the start, and (B, T) int8 actions taken.
     """
-    blocked = transitions[:, FORWARD] == np.arange(len(transitions))
+    after_forward = transitions[:, FORWARD]
+    blocked = after_forward == np.arange(len(transitions))
+    chances = wanderer.forward_chances(blocked, in_lava[after_forward] & ~in_lava)
     states = np.empty((num_steps + 1, len(starts)), np.int32)
     actions = np.empty((num_steps, len(starts)), np.int8)
     states[0] = current = starts
     turns = wanderer.first_turns(len(starts), generator)
     for t in range(num_steps):
-        forward = wanderer.moves_forward(blocked[current], generator)
+        forward = generator.random(len(current)) < chances[current]
         turns = np.where(forward, turns, wanderer.next_turns(turns, generator))
         actions[t] = action = np.where(forward, FORWARD, turns)
         states[t + 1] = current = transitions[current, action]

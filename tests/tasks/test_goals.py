@@ -15,7 +15,8 @@ from tasks.registry import build_env
 
 LAYOUT_SEED, MAX_STEPS = 3, 29
 
-pytestmark = pytest.mark.parametrize("name", list(TASKS))
+# Shut doorways are no MiniGrid: `test_doors.py` compares those rooms with walled-up ones.
+pytestmark = pytest.mark.parametrize("name", [name for name in TASKS if name != "rooms-doors"])
 
 
 def _env(name: str) -> SymbolicGoal:

@@ -6,7 +6,7 @@ from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX
 
 from hplan.drawing import Drawer, Pictured, png
 from tasks import build_task
-from tasks.pictures import FLOOR, PALETTE, SMALLEST_CELL, grid_picture
+from tasks.pictures import BOLT, FLOOR, LAVA, PALETTE, SMALLEST_CELL, grid_picture
 
 EAST, SOUTH, WEST, NORTH = range(4)
 PLAIN = {"unseen", "empty", "lava"}  # of one colour only
@@ -61,14 +61,33 @@ def test_cells_too_small_to_tell_apart_are_refused():
         grid_picture(np.zeros((2, 2, 3), dtype=np.uint8), cell=SMALLEST_CELL - 1)
 
 
-@pytest.mark.parametrize("name", ["rooms", "rooms-tiny", "four-rooms"])
-def test_a_tasks_pictures_are_small_and_one_for_each_state(name):
+def test_an_agent_in_lava_is_seen_to_be_there():
+    task = build_task("MiniGrid-LavaCrossingS9N2-v0", 0)
+    world, cell = task.world, SMALLEST_CELL
+    for harmed, state in zip(world.in_lava, world.all_states, strict=True):
+        x, y, heading = state
+        image = task.picture(world.observe(state[None])[0])
+        tile = image[y * cell : (y + 1) * cell, x * cell : (x + 1) * cell]
+        if harmed:
+            arrow = (_cell("agent", "red", heading) == PALETTE["red"]).all(-1)
+            assert (tile[arrow] == BOLT).all() and (tile[~arrow] == LAVA).all()
+        else:
+            assert np.array_equal(tile, _cell("agent", "red", heading))
+    still = (image == LAVA).all(-1).sum()
+    assert still >= (world.lava.sum() - 1) * cell**2 / 2, "lava is mostly of its own colour"
+
+
+@pytest.mark.parametrize(
+    ("name", "most_bytes"),
+    [("rooms", 250), ("rooms-tiny", 250), ("four-rooms", 250), ("rooms-lava", 400)],
+)
+def test_a_tasks_pictures_are_small_and_one_for_each_state(name, most_bytes):
     task = build_task(name, 0)
     assert isinstance(task, Pictured) and not isinstance(task.world, Pictured)
     frames, width_and_height = task.world.frames()[::7], np.array(task.spec.shape[:2])
     images = [task.picture(obs) for obs in frames]
     assert all(image.shape == (*4 * width_and_height[::-1], 3) for image in images)
     files = {png(image) for image in images}
-    assert len(files) == len(frames) and max(map(len, files)) < 250
+    assert len(files) == len(frames) and max(map(len, files)) < most_bytes
     drawer = Drawer(task.picture)
     assert drawer(frames[0]) is drawer(frames[0].copy()) and drawer(frames[0]) != drawer(frames[1])

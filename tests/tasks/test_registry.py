@@ -35,7 +35,13 @@ def own_module(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", list(TASKS))
 def test_tasks_know_their_name_and_size(name):
     task = build_task(name, 0)
-    sizes = {"rooms": 25, "rooms-large": 49, "rooms-tiny": 13}
+    sizes = {
+        "rooms": 25,
+        "rooms-doors": 25,
+        "rooms-large": 49,
+        "rooms-tiny": 13,
+        "MiniGrid-LavaCrossingS9N2-v0": 9,
+    }
     assert task.name == name
     assert task.spec.shape == (sizes.get(name, 19), sizes.get(name, 19), 3)
     assert task.spec.num_actions == 3
