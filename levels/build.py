@@ -4,21 +4,22 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from hplan.config import LevelConfig, ModelConfig, strides
 from hplan.dataset import ObservationSpec
 from hplan.level import Level, LevelSpec
+from hplan.level_config import LevelConfig, ModelConfig, strides
 from hplan.names import find_class
 from levels.distances import EmbeddingDistance
 from levels.encoders import AxialEncoder, IdentityEncoder, MLPEncoder, OneHotActions
 from levels.layers import mlp
 from levels.macro_actions import GaussianMacroActions, GaussianPrior
 from levels.predictors import ResidualMLP
+from levels.quasimetric import QuasimetricDistance
 
 PARTS: dict[str, dict[str, Callable[[LevelSpec], nn.Module]]] = {
     "encoder": {"axial": AxialEncoder, "mlp": MLPEncoder, "identity": IdentityEncoder},
     "action_encoder": {"one_hot": OneHotActions, "gaussian": GaussianMacroActions},
     "predictor": {"residual_mlp": ResidualMLP},
-    "distance": {"embedding": EmbeddingDistance},
+    "distance": {"embedding": EmbeddingDistance, "quasimetric": QuasimetricDistance},
 }
 AT_BOTTOM = {"encoder": ("axial",), "action_encoder": ("one_hot",)}  # they read the world
 ABOVE_BOTTOM = {"encoder": ("mlp", "identity"), "action_encoder": ("gaussian",)}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from hplan.config import HierarchyConfig, LevelConfig, ModelConfig, level_configs
 from hplan.dataset import ObservationSpec
+from hplan.level_config import HierarchyConfig, LevelConfig, ModelConfig, level_configs
 from levels.build import ABOVE_BOTTOM, AT_BOTTOM, PARTS, build_levels
 from levels.encoders import AxialEncoder, MLPEncoder
 

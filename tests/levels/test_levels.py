@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from hplan.config import HierarchyConfig, LevelConfig, ModelConfig, level_configs
 from hplan.dataset import ObservationSpec
 from hplan.level import LevelSpec
+from hplan.level_config import HierarchyConfig, LevelConfig, ModelConfig, level_configs
 from levels.build import build_levels, find_part
 from levels.distances import EmbeddingDistance
 from levels.encoders import AxialEncoder, IdentityEncoder, OneHotActions
