@@ -12,6 +12,8 @@ RESUME ?=
 LEVELS ?=
 ENERGY ?=
 EPISODE ?=
+EFFORTS ?=
+BESIDE ?=
 METHOD ?=
 VENV ?= .venv
 PYTHON ?= python3
@@ -34,14 +36,15 @@ FLAGS = $(if $(CONFIG),--config $(CONFIG)) $(if $(TASK),--task $(TASK)) \
 RUN_FLAG = $(if $(RUN),--run $(RUN))
 RESUME_FLAG = $(if $(filter-out 0,$(RESUME)),--resume)
 FILM_FLAGS = $(if $(EPISODE),--episode $(EPISODE)) $(if $(METHOD),--method $(METHOD))
+CURVE_FLAGS = $(if $(EFFORTS),--efforts $(EFFORTS)) $(if $(BESIDE),--beside $(BESIDE))
 ENERGY_FLAG = $(if $(ENERGY),--energy $(ENERGY))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check-interpreter collect train eval watch bench doctor tensorboard test test-all lint
+.PHONY: help setup check-interpreter collect train eval curve watch bench profile doctor tensorboard test test-all lint
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
-	@echo "  variables: CONFIG TASK RUN LEVELS SEED DEVICES NODES RESUME=1 ENERGY METHOD EPISODE VENV=0"
+	@echo "  variables: CONFIG TASK RUN LEVELS SEED DEVICES NODES RESUME=1 ENERGY METHOD EPISODE EFFORTS BESIDE VENV=0"
 
 setup: $(SETUP) ## only the environment (.venv); every other target does it first if needed
 
@@ -66,11 +69,17 @@ train: $(SETUP) ## train a stack of any depth, evaluate it briefly: make train L
 eval: $(SETUP) ## the whole suite of a run's task: make eval RUN=rooms-L3-s0
 	$(HPLAN) eval $(FLAGS) $(RUN_FLAG) $(ENERGY_FLAG)
 
+curve: $(SETUP) ## success against work, by effort and energy: make curve RUN=... [EFFORTS=0.5,1,2] [BESIDE=RUN,RUN]
+	$(HPLAN) curve $(FLAGS) $(RUN_FLAG) $(CURVE_FLAGS)
+
 watch: $(SETUP) ## an episode as GIF and MP4: make watch RUN=rooms-L3-s0 [METHOD=flat] [EPISODE=21]
 	$(HPLAN) watch $(RUN_FLAG) $(FILM_FLAGS)
 
 bench: $(SETUP) ## measure speeds: a table, and runs/bench.json
 	$(HPLAN) bench
+
+profile: $(SETUP) ## where the time of planning goes: make profile [RUN=rooms-L3-s0]
+	$(HPLAN) profile $(FLAGS) $(RUN_FLAG)
 
 doctor: $(SETUP) ## what this machine has, and whether the tasks build
 	$(HPLAN) doctor

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hplan.arguments import Arguments
-from hplan.collection import clip_sources, dataset_folder, episodes
-from hplan.command_line import as_yaml, read_config
-from hplan.config import Config, level_configs, strides
+from hplan.collection import dataset_folder, episodes
+from hplan.command_line import read_config
+from hplan.config import Config
+from hplan.inspection import TREE, WATCH
+from hplan.level_config import level_configs, strides
 from hplan.run import (
     EVALUATED_WITH,
     RESUMED_WITH,
@@ -24,9 +26,12 @@ from hplan.run import (
     refuse_existing,
     run_folder,
 )
-from hplan.shell import Command, Stopped, run_command, say
+from hplan.shell import Command, Stopped, config_printed, run_command, say
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from hplan.checkpoint import Checkpoint
     from hplan.dataset import EpisodeStore
     from hplan.training import StackTraining
     from tasks import Task
@@ -35,7 +40,7 @@ if TYPE_CHECKING:
 def collect(arguments: Arguments) -> None:
     """Collects the task's reward-free episodes into the data folder."""
     config = read_config(arguments)
-    if _config_printed(arguments, config):
+    if config_printed(arguments, config):
         return
     from tasks import build_task
 
@@ -58,7 +63,7 @@ def train(arguments: Arguments) -> None:
     else:
         config = read_config(arguments)
         run_dir = run_folder(arguments.run, config)
-    if _config_printed(arguments, config):
+    if config_printed(arguments, config):
         return
     steps = "/".join(map(str, strides(level_configs(config.hierarchy))))
     say(
@@ -70,6 +75,7 @@ def train(arguments: Arguments) -> None:
     # Processes that train together tell of parts without gradient, which we have on purpose.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from hplan.run_evaluation import evaluate_run
+    from hplan.run_training import train_run
     from hplan.trainer import Interrupted
     from tasks import build_task
 
@@ -78,13 +84,13 @@ def train(arguments: Arguments) -> None:
     module = build_training(config, task, store)
     continues = f"`make train RESUME=1 RUN={run_dir}` continues it"
     if not is_main_process():
-        _fit(config, task, store, module, run_dir)
+        train_run(config, task, store, module, run_dir)
         return
     if not resume:
         create_run(run_dir, config)
     try:
         with locked(run_dir):
-            _fit(config, task, store, module, run_dir)
+            train_run(config, task, store, module, run_dir)
             if config.evaluation.episodes_per_bin:
                 evaluate_run(
                     config,
@@ -107,22 +113,12 @@ def train(arguments: Arguments) -> None:
 def evaluate(arguments: Arguments) -> None:
     """Evaluates a run on the whole suite of its task."""
     config, run_dir = config_of_run(arguments, EVALUATED_WITH)
-    if _config_printed(arguments, config):
+    if config_printed(arguments, config):
         return
-    from hplan.checkpoint import load_checkpoint, restore
     from hplan.run_evaluation import evaluate_run
-    from levels.build import build_levels
-    from tasks import build_task
 
-    checkpoint = load_checkpoint(run_dir)
-    task = build_task(config.task.name, config.task.layout_seed)
-    if task.spec != checkpoint.spec:
-        raise ValueError(
-            f"run {run_dir} reads {checkpoint.spec}, task.name = {config.task.name} now has "
-            f"{task.spec}; train again"
-        )
-    levels = build_levels(level_configs(config.hierarchy), checkpoint.spec)
-    restore(levels, checkpoint, run_dir)
+    task, checkpoint = _task_of_run(config, run_dir)
+    levels = _restored(config, checkpoint, run_dir)
     say(
         f"eval: task={config.task.name} levels={len(levels)} updates={checkpoint.update} "
         f"energy={config.evaluation.energy} run={run_dir}"
@@ -133,54 +129,94 @@ def evaluate(arguments: Arguments) -> None:
     evaluate_run(config, task, levels, run_dir, bank, update=checkpoint.update, brief=False)
 
 
-def watch(arguments: Arguments) -> None:
-    """Films an episode of a run's evaluation: runs/RUN/watch/SUITE/*.gif and *.mp4."""
-    _, run_dir = config_of_run(arguments, EVALUATED_WITH)
-    from hplan.film.write import choose_tree, write_film
-    from hplan.subgoal_tree import load_tree
+def curve(arguments: Arguments) -> None:
+    """Measures a run's success against work: plans with more and less effort, by each energy."""
+    config, run_dir = config_of_run(arguments, EVALUATED_WITH)
+    if config_printed(arguments, config):
+        return
+    from hplan.work_curve import curve_of_run, read_efforts
 
     own = arguments.own
-    path = choose_tree(
-        run_dir, own.get("method", "hierarchical"), own.get("episode"), own.get("suite")
-    )
-    for film in write_film(load_tree(path), run_dir / "watch" / path.parts[-3]):
-        say(f"wrote {film}")
+    efforts = read_efforts(own.get("efforts"))
+    beside = [run_folder(name, config) for name in own.get("beside", "").split(",") if name]
+    task, checkpoint = _task_of_run(config, run_dir)
+    levels = _restored(config, checkpoint, run_dir)
+    say(f"curve: task={config.task.name} levels={len(levels)} run={run_dir}")
+    curve_of_run(config, task, levels, run_dir, efforts=efforts, beside=beside)
 
 
-def tree(arguments: Arguments) -> None:
-    """Shows the subgoal tree of an episode file in the terminal."""
-    from hplan.results import plain_console
-    from hplan.tree_text import show
+def _task_of_run(config: Config, run_dir: Path) -> "tuple[Task, Checkpoint]":
+    """The task of a run, and its last checkpoint, which must read what the task shows."""
+    from hplan.checkpoint import load_checkpoint
+    from tasks import build_task
 
-    plans = arguments.own.get("plans", "folded")
-    if len(arguments.words) != 1 or plans not in ("all", "folded"):
-        raise ValueError("usage: hplan tree EPISODE.json [--plans all|folded]")
-    show(Path(arguments.words[0]), all_plans=plans == "all", console=plain_console())
+    checkpoint = load_checkpoint(run_dir)
+    task = build_task(config.task.name, config.task.layout_seed)
+    if task.spec != checkpoint.spec:
+        raise ValueError(
+            f"run {run_dir} reads {checkpoint.spec}, task.name = {config.task.name} now has "
+            f"{task.spec}; train again"
+        )
+    return task, checkpoint
+
+
+def _restored(config: Config, checkpoint: "Checkpoint", run_dir: Path) -> "nn.ModuleList":
+    from hplan.checkpoint import restore
+    from levels.build import build_levels
+
+    levels = build_levels(level_configs(config.hierarchy), checkpoint.spec)
+    restore(levels, checkpoint, run_dir)
+    return levels
 
 
 def bench(arguments: Arguments) -> None:
     """Measures speeds: prints a table and writes runs/bench.json."""
     config = read_config(arguments)
-    if _config_printed(arguments, config):
+    if config_printed(arguments, config):
         return
     from hplan.bench import benchmark as search_benchmark
     from hplan.bench import recording_benchmark, write_report
+    from hplan.peers_bench import benchmark as peers_benchmark
     from hplan.subgoals_plugin.bench import benchmark as tree_benchmark
-    from levels.build import build_levels
-    from tasks import build_task
     from tasks.bench import benchmark as task_benchmark
 
-    configs = level_configs(config.hierarchy)
-    task = build_task(config.task.name, config.task.layout_seed)
-    levels = build_levels(configs, task.spec).eval()
+    task, levels = _fresh(config)
     rows = [
         *task_benchmark(),
-        *search_benchmark(levels, configs),
+        *search_benchmark(levels, level_configs(config.hierarchy)),
+        *peers_benchmark(report=say),
         *recording_benchmark(levels, config, task),
         *tree_benchmark(),
     ]
     write_report(rows, RUNS / "bench.json")
     say(f"wrote {RUNS / 'bench.json'}")
+
+
+def _fresh(config: Config) -> "tuple[Task, nn.ModuleList]":
+    """The task of a config, and a stack for it with untrained weights."""
+    from levels.build import build_levels
+    from tasks import build_task
+
+    task = build_task(config.task.name, config.task.layout_seed)
+    return task, build_levels(level_configs(config.hierarchy), task.spec).eval()
+
+
+def profile(arguments: Arguments) -> None:
+    """Tells where the time of planning goes: of the run given by --run, or of a fresh stack."""
+    if arguments.run is None:
+        config, run_dir = read_config(arguments), None
+    else:
+        config, run_dir = config_of_run(arguments, EVALUATED_WITH)
+    if config_printed(arguments, config):
+        return
+    from hplan.profile_search import profile_planning, show
+
+    if run_dir is None:
+        task, levels = _fresh(config)
+    else:
+        task, checkpoint = _task_of_run(config, run_dir)
+        levels = _restored(config, checkpoint, run_dir)
+    show(profile_planning(levels.eval(), config, task, fresh=run_dir is None))
 
 
 def doctor(arguments: Arguments) -> None:
@@ -207,22 +243,14 @@ COMMANDS = {
     "collect": Command(run=collect),
     "train": Command(run=train),
     "eval": Command(run=evaluate),
-    "watch": Command(
-        run=watch,
-        own={
-            "episode": "number of the episode in its suite; the longest one if not given",
-            "method": "of which method: hierarchical if not given",
-            "suite": "folder of the evaluation in RUN/eval: the newest if not given",
-        },
-        settings=False,
+    "curve": Command(
+        run=curve,
+        own={"efforts": "factors, comma between", "beside": "runs to draw too, comma between"},
     ),
-    "tree": Command(
-        run=tree,
-        own={"plans": "all, or folded (similar plans of the bottom in one line)"},
-        word="FILE",
-        settings=False,
-    ),
+    "watch": WATCH,
+    "tree": TREE,
     "bench": Command(run=bench),
+    "profile": Command(run=profile),
     "doctor": Command(run=doctor),
 }
 
@@ -248,45 +276,6 @@ def build_training(config: Config, task: "Task", store: "EpisodeStore") -> "Stac
         steps=torch.from_numpy(pairs.optimal_steps),
     )
     return StackTraining(levels, config, known)
-
-
-def _fit(
-    config: Config, task: "Task", store: "EpisodeStore", module: "StackTraining", run_dir: Path
-) -> None:
-    """Trains what is left to train, from the run's last checkpoint."""
-    from hplan.checkpoint import load_checkpoint, restore
-    from hplan.run_evaluation import training_probe
-    from hplan.trainer import fit, updates_done
-
-    training = config.training
-    first = updates_done(run_dir)
-    if first >= training.num_updates:
-        say(f"train: all {first} updates are done already")
-        restore(module.levels, load_checkpoint(run_dir), run_dir)
-        return
-    if first:
-        say(f"train: goes on after update {first} of {training.num_updates}")
-    sampler, validation = clip_sources(config, task, store)
-    try:
-        fit(
-            module,
-            config=config,
-            spec=task.spec,
-            sampler=sampler,
-            validation=validation,
-            run_dir=run_dir,
-            first=first,
-            probe=training_probe(config, task, module.levels, store.sample()),
-        )
-    except SystemExit as error:  # Lightning's answer to Ctrl-C outside of an update
-        raise KeyboardInterrupt from error
-
-
-def _config_printed(arguments: Arguments, config: Config) -> bool:
-    if "print_config" not in arguments.switches:
-        return False
-    print(as_yaml(config), end="")
-    return True
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,11 +1,13 @@
 """The loop: look, plan where it is due, act.
 
 A decision is due when the bottom level's plan is done or the world surprised it. Then, from the top
-down, every level whose plan is done, too old, or made for another target plans again. Levels above
-the lowest one that can head for the goal itself are skipped.
+down, every level plans again that has a cause to (`hplan.replanning`). A subgoal that the level
+below cannot approach goes back up: the level above plans again with that place penalised. Levels
+above the lowest one that can head for the goal itself are skipped.
 """
 
-from dataclasses import dataclass, replace
+import time
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -13,22 +15,32 @@ from torch import Tensor, nn
 from hplan.agent_state import (
     AgentState,
     Cause,
-    LevelPlans,
+    Places,
     PlanEvent,
     Scene,
     adopted,
-    is_remembered,
     no_plans,
-    own_cause,
-    remembering,
     taught,
+    with_places,
     with_plan,
 )
-from hplan.config import EvaluationConfig, LevelConfig
+from hplan.config import AgentConfig
 from hplan.corrections import no_corrections
-from hplan.energy import EnergyName, arrival_energy, energy_left, step_cost
+from hplan.energy import arrival_energy
+from hplan.goals import Goals
+from hplan.guardrails import Guardrail, guard_at
 from hplan.level import encode_stack
-from hplan.planner import Avoidance, evaluation_flops, is_within_reach, plan_level, shifted
+from hplan.level_config import EnergyName, LevelConfig
+from hplan.replanning import (
+    advanced,
+    cause_of,
+    has_missed,
+    is_late,
+    own_cause,
+    same_place,
+    surprise_limits,
+)
+from hplan.turn import plan_for_goal, plan_for_subgoal, searched
 
 NUM_CORRECTIONS = 16
 
@@ -40,32 +52,40 @@ class Agent:
     Attributes:
         levels, configs: the stack and its settings, bottom first.
         energy: of all levels.
-        settings: escape and surprise.
+        settings: when it replans early, and what it remembers.
+        guardrails: what its plans must keep clear of.
         measured_at: level in whose space a single-level agent measures its energy (`upper_energy`).
     """
 
     levels: nn.ModuleList
     configs: list[LevelConfig]
     energy: EnergyName
-    settings: EvaluationConfig
+    settings: AgentConfig
+    guardrails: list[Guardrail] = field(default_factory=list)
     measured_at: int = 0
 
     def start(self, batch_size: int) -> AgentState:
         """The state before the first env step of B episodes."""
         plans = [no_plans(level, config, batch_size) for level, config in self._stack()]
-        device = plans[0].latents.device
-        zeros = torch.zeros(batch_size, dtype=torch.long, device=device)
-        width = plans[0].latents.shape[-1]
+        zeros = torch.zeros(batch_size, dtype=torch.long, device=plans[0].latents.device)
+        memory = max(1, self.settings.memory)
+        places = [
+            Places(latents=plan.latents[:, :1].repeat(1, memory, 1), count=zeros) for plan in plans
+        ]
         return AgentState(
             plans=plans,
             top=zeros + len(plans) - 1,
-            memory=torch.zeros(batch_size, max(1, self.settings.memory), width, device=device),
-            num_remembered=zeros,
+            places=places,
             num_plans=zeros,
             last_latent=plans[0].latents[:, 0],
             corrections=no_corrections(
-                plans[0].latents[:, 0], plans[0].actions[:, 0], NUM_CORRECTIONS, self._radius()
+                plans[0].latents[:, 0],
+                plans[0].actions[:, 0],
+                NUM_CORRECTIONS,
+                same_place(self.levels[0]),
             ),
+            is_stuck=zeros.bool(),
+            refused=zeros.bool(),
         )
 
     def _stack(self) -> list[tuple[nn.Module, LevelConfig]]:
@@ -77,7 +97,7 @@ class Agent:
         self,
         state: AgentState,
         obs: Tensor,
-        goals: list[Tensor],
+        goals: Goals,
         alive: Tensor,
         generator: torch.Generator,
     ) -> tuple[Tensor, AgentState, list[PlanEvent]]:
@@ -85,82 +105,102 @@ class Agent:
 
         Args:
             obs: (B, *obs_shape).
-            goals: [(B, D_k)] latents of the goal observation at every level.
-            alive: (B,) bool, the episodes still running; no plan is made for the others.
+            alive: (B,) bool, the episodes still running; no plan is made for the others. Where the
+                next state has `refused`, the action is not to be taken.
         """
+        began = time.perf_counter()
         latents = encode_stack(self.levels, obs)
-        bottom = state.plans[0]
-        surprised = bottom.is_elsewhere(latents[0], self._radius())
+        bottom, level = state.plans[0], self.levels[0]
+        limits = surprise_limits(level, self.configs[0].planner)
+        surprised = bottom.is_elsewhere(latents[0], bottom.depth(0), limits)
         state = taught(state, (surprised & alive).nonzero().squeeze(1), latents[0])
-        due = ((bottom.is_over | surprised) & alive).nonzero().squeeze(1)
+        surprised &= "surprise" in self.settings.early
+        late = bottom.age >= self.configs[0].planner.clock * level.stride
+        due = bottom.is_over | late | surprised | self._unsafe_ahead(state, latents[0])
+        due = (due & alive & ~state.refused).nonzero().squeeze(1)
         events: list[PlanEvent] = []
         if len(due):
-            state, events = self._decide(state, due, surprised, latents, goals, generator)
+            budget = self.settings.budget_ms / 1000
+            scene = Scene(
+                latents=latents,
+                goals=goals,
+                due=due,
+                surprised=surprised,
+                deadline=began + budget if budget else None,
+            )
+            state, events = self._decide(state, scene, generator)
         bottom = state.plans[0]
-        plans = [replace(plan, age=plan.age + 1) for plan in state.plans]
+        plans = [replace(p, age=p.age + 1, waited=p.waited + 1) for p in state.plans]
         plans[0] = replace(plans[0], position=bottom.position + 1)
         return bottom.action.argmax(-1), replace(state, plans=plans, last_latent=latents[0]), events
 
-    def _energy_of(self, k: int, for_goal: bool) -> EnergyName:
+    def _unsafe_ahead(self, state: AgentState, z: Tensor) -> Tensor:
+        """(B,) bool: from what is really seen, the next step of the plan violates a guardrail.
+
+        A plan was judged by predictions of predictions; the step that is taken now is looked at
+        once more, from `z` (B, D).
+        """
+        guard = guard_at(self.guardrails, 0)
+        if guard is None:
+            return torch.zeros_like(state.refused)
+        after = self.levels[0].predict(z, state.plans[0].action)
+        return guard(after.unsqueeze(1)).squeeze(1) > 0
+
+    def energy_of(self, k: int, for_goal: bool) -> EnergyName:
         """The energy that level `k` minimises, towards the goal or towards a subgoal."""
-        if for_goal or self.energy == "l2":
+        if for_goal or self.energy != "distance":
             return self.energy
         return self.configs[k].planner.pursuit
 
-    def _lead(self, k: int) -> int:
+    def lead(self, k: int) -> int:
         """How many steps ahead in its plan the subgoal is that level `k` sets."""
-        return 1 if self._energy_of(k - 1, False) == "l2" else self.configs[k].planner.lead
-
-    def _is_late(self, plan: LevelPlans, k: int, due: Tensor) -> Tensor:
-        """(R,) bool: the clock of level `k` asks for a new plan."""
-        return plan.age[due] >= self.configs[k].planner.clock * self.levels[k].stride
-
-    def _radius(self) -> float:
-        """Mean squared difference beyond which two bottom latents are different places."""
-        return self.settings.surprise * float(self.levels[0].move)
+        by_distance = self.energy_of(k - 1, False) == "distance"
+        return self.configs[k].planner.lead if by_distance else 1
 
     def _decide(
-        self,
-        state: AgentState,
-        due: Tensor,
-        surprised: Tensor,
-        latents: list[Tensor],
-        goals: list[Tensor],
-        generator: torch.Generator,
+        self, state: AgentState, scene: Scene, generator: torch.Generator
     ) -> tuple[AgentState, list[PlanEvent]]:
-        """Plans for the environments `due` (R,), from the top level down."""
-        state = remembering(state, due, latents[0])
-        scene = Scene(
-            latents=latents,
-            goals=goals,
-            places=state.memory[due],
-            valid=is_remembered(state)[due],
-            corrections=state.corrections.of(due),
-            surprised=surprised[due],
-        )
+        """Plans for the environments that are due (R,), from the top level down."""
+        due = scene.due
+        state = self._looked_around(state, due, scene.latents[0][due])
         choose_top = self._nearest_top if self.energy == "distance" else self._promising_top
-        state, events, planned = choose_top(state, due, scene, generator)
+        state, events, planned = choose_top(state, scene, generator)
         changed = planned
         for k in reversed(range(len(state.plans))):
-            before = state.plans[k].position[due]
-            state = with_plan(state, k, self._advance(state.plans[k], k, due, latents[k]))
-            moved = state.plans[k].position[due] != before
-            cause = self._cause(state, k, due, scene.surprised, changed)
+            plan, level, config = state.plans[k], self.levels[k], self.configs[k].planner
+            moved, surprised = torch.zeros_like(planned), scene.surprised[due]
+            if k:
+                lead, z, name = self.lead(k), scene.latents[k], self.energy_of(k - 1, False)
+                before = plan.position[due]
+                if "reached" in self.settings.early:
+                    plan = advanced(plan, level, config, name, lead=lead, due=due, z=z)
+                state, moved = with_plan(state, k, plan), plan.position[due] != before
+                surprised = has_missed(plan, level, config, lead=lead, due=due, z=z)
+                surprised &= "surprise" in self.settings.early
+            late = is_late(plan, level, config, due)
+            cause = cause_of(state, k, due, late, surprised, changed)
             is_top = state.top[due] == k
             needed = (cause != Cause.NONE) & (state.top[due] >= k) & ~(is_top & planned)
             for for_goal in (True, False):
                 chosen = needed & (is_top == for_goal)
                 if chosen.any():
-                    event = self._search(
-                        state, k, due[chosen], cause[chosen], scene.of(chosen), for_goal, generator
-                    )
-                    state = adopted(state, event, for_goal)
-                    events.append(event)
+                    causes = cause.new_zeros(len(state.top)).index_copy(0, due, cause)
+                    turn = plan_for_goal if for_goal else plan_for_subgoal
+                    state, made = turn(self, state, k, due[chosen], causes, scene, generator)
+                    events += made
             changed = needed | moved | (is_top & planned)
         return state, events
 
+    def _looked_around(self, state: AgentState, due: Tensor, z: Tensor) -> AgentState:
+        """`state` with the places `z` (R, D) remembered, and whether it is stuck at one."""
+        visits = state.places[0].visits(due, z, same_place(self.levels[0]))
+        patience = self.settings.stuck_after
+        stuck = (visits >= 2 * patience) & (patience > 0)
+        state = replace(state, is_stuck=state.is_stuck.index_copy(0, due, stuck))
+        return with_places(state, 0, due, z)
+
     def _nearest_top(
-        self, state: AgentState, due: Tensor, scene: Scene, generator: torch.Generator
+        self, state: AgentState, scene: Scene, generator: torch.Generator
     ) -> tuple[AgentState, list[PlanEvent], Tensor]:
         """The level that heads for the goal itself: from the top down, while it is within reach.
 
@@ -168,37 +208,42 @@ class Agent:
         small steps may be too small where it is large. Returns the state, and that nothing was
         planned.
         """
+        due = scene.due
         top = torch.full_like(due, len(state.plans) - 1)
         for k in reversed(range(len(state.plans) - 1)):
-            z, goal = scene.latents[k][due], scene.goals[k][due]
-            near = is_within_reach(self.levels[k], z, goal, self.configs[k].planner)
+            energy = scene.goals.energy(self.levels, k, "distance").of(due)
+            steps = energy(scene.latents[k][due].unsqueeze(1)).squeeze(1)
+            near = steps <= self.configs[k].planner.reach * self.levels[k].stride
             top = torch.where(near & (top == k + 1), k, top)
         state = replace(state, top=state.top.index_copy(0, due, top))
         return state, [], torch.zeros_like(due, dtype=torch.bool)
 
     def _promising_top(
-        self, state: AgentState, due: Tensor, scene: Scene, generator: torch.Generator
+        self, state: AgentState, scene: Scene, generator: torch.Generator
     ) -> tuple[AgentState, list[PlanEvent], Tensor]:
         """The lowest level whose own search promises the goal takes it as its target.
 
-        L2 says nothing about how far a goal is, so each level has to try. A plan that promised the
-        goal is carried out until it is over or its time is up. Returns the state, the plans made,
-        and for which environments (R,) they promise the goal.
+        Latents compared say nothing about how far a goal is, so each level has to try. A plan that
+        promised the goal is carried out until it is over or its time is up. Returns the state, the
+        plans made, and for which environments (R,) they promise the goal.
         """
-        events, planned = [], torch.zeros_like(due, dtype=torch.bool)
+        due, events = scene.due, []
+        planned = torch.zeros_like(due, dtype=torch.bool)
         top = torch.full_like(due, len(state.plans) - 1)
         open_ = torch.ones_like(planned)
         for k in range(len(state.plans) - 1):
             plan, level = state.plans[k], self.levels[k]
-            late = self._is_late(plan, k, due)
+            late = is_late(plan, level, self.configs[k].planner, due)
             running = plan.for_goal[due] & ~plan.is_over[due] & ~late & (k > 0)
             tried = open_ & ~running & (plan.is_over[due] | late | (k == 0))
             top = torch.where(open_ & running, k, top)
             open_ = open_ & ~running
             if tried.any():
-                cause = own_cause(plan, due, late, scene.surprised & (k == 0))[tried]
-                event = self._search(state, k, due[tried], cause, scene.of(tried), True, generator)
+                surprised = scene.surprised[due] & (k == 0)
+                cause = own_cause(plan, due, late, surprised)[tried]
+                event = searched(self, state, k, due[tried], cause, scene, True, generator)
                 met = event.result.left <= arrival_energy(level, 0.0, self.energy)
+                met &= event.result.violation == 0
                 event = replace(event, identity=event.identity * met)
                 state = adopted(state, event, True)
                 events.append(event)
@@ -206,92 +251,3 @@ class Agent:
                 won[tried] = met
                 top, planned, open_ = torch.where(won, k, top), planned | won, open_ & ~won
         return replace(state, top=state.top.index_copy(0, due, top)), events, planned
-
-    def _advance(self, plan: LevelPlans, k: int, due: Tensor, z: Tensor) -> LevelPlans:
-        """Moves on past the subgoals of a plan that are reached (of all levels but the bottom)."""
-        if k == 0:
-            return plan
-        config, level = self.configs[k].planner, self.levels[k]
-        name = self._energy_of(k - 1, False)
-        left = energy_left(level, z[due], plan.subgoal(self._lead(k))[due], name)
-        limit = arrival_energy(level, config.tolerance, name)
-        reached = (left <= limit) & ~plan.is_over[due]
-        return replace(
-            plan, position=plan.position.index_add(0, due, self._lead(k) * reached.long())
-        )
-
-    def _cause(
-        self, state: AgentState, k: int, due: Tensor, surprised: Tensor, changed: Tensor
-    ) -> Tensor:
-        """(R,) of `Cause`: why level `k` should plan again, in the environments `due`.
-
-        Args:
-            surprised: (R,) bool.
-            changed: (R,) bool, the level above has a new plan or moved on to its next subgoal.
-        """
-        plan = state.plans[k]
-        is_top = state.top[due] == k
-        late = self._is_late(plan, k, due)
-        cause = own_cause(plan, due, late & (k > 0), surprised & (k == 0))
-        cause[(changed & ~is_top) | (plan.for_goal[due] != is_top)] = Cause.TARGET
-        cause[plan.identity[due] == 0] = Cause.START
-        return cause
-
-    def _avoidance(self, scene: Scene, name: EnergyName) -> Avoidance | None:
-        """The places not to end at, for a search by the energy `name`, in its unit."""
-        if not self.settings.memory:
-            return None
-        penalty = self.settings.avoid_penalty * step_cost(self.levels[0], name)
-        return Avoidance(
-            places=scene.places, valid=scene.valid, radius=self._radius(), penalty=penalty
-        )
-
-    def _search(
-        self,
-        state: AgentState,
-        k: int,
-        rows: Tensor,
-        cause: Tensor,
-        scene: Scene,
-        for_goal: bool,
-        generator: torch.Generator,
-    ) -> PlanEvent:
-        """A new plan of level `k` for the environments `rows`, for the goal or the level above."""
-        if for_goal:
-            target_level = max(k, self.measured_at)
-            target, parent = scene.goals[target_level][rows], torch.zeros_like(rows)
-        else:
-            above = state.plans[k + 1]
-            target = above.subgoal(self._lead(k + 1))[rows]
-            target_level, parent = k + 1, above.identity[rows]
-        name = self._energy_of(k, for_goal)
-        plan = state.plans[k]
-        passed = torch.maximum(plan.position - 1, plan.age // self.levels[k].stride)[rows]
-        result = plan_level(
-            self.levels,
-            k,
-            scene.latents[k][rows],
-            target,
-            target_level=target_level,
-            energy_name=name,
-            config=self.configs[k].planner,
-            generator=generator,
-            warm_start=shifted(plan.actions[rows], passed) if k else None,
-            avoidance=None if k else self._avoidance(scene, name),
-            corrections=None if k else scene.corrections,
-        )
-        start = scene.latents[target_level][rows]
-        return PlanEvent(
-            level=k,
-            rows=rows,
-            identity=state.num_plans[rows] + 1,
-            parent=parent,
-            cause=cause,
-            target=target,
-            target_level=target_level,
-            energy_name=name,
-            before=energy_left(self.levels[target_level], start, target, name),
-            result=result,
-            lead=self._lead(k) if k else 0,
-            flops=result.evaluations * evaluation_flops(self.levels, k, target_level, name),
-        )

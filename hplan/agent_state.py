@@ -6,10 +6,10 @@ from enum import IntEnum
 import torch
 from torch import Tensor, nn
 
-from hplan.config import LevelConfig
 from hplan.corrections import Corrections
-from hplan.energy import EnergyName
-from hplan.search.result import SearchResult
+from hplan.goals import Goals
+from hplan.level_config import EnergyName, LevelConfig
+from hplan.search.problem import SearchResult
 
 
 class Cause(IntEnum):
@@ -21,6 +21,7 @@ class Cause(IntEnum):
     CLOCK = 3
     SURPRISE = 4
     TARGET = 5  # its target changed
+    INFEASIBLE = 6  # the level below cannot approach its subgoal
 
 
 def _at(sequences: Tensor, step: Tensor) -> Tensor:
@@ -36,7 +37,7 @@ class LevelPlans:
         actions: (B, H, A) and latents: (B, H + 1, D), as in `SearchResult`.
         num_steps: (B,) steps of the level that the plan is for.
         position: (B,) the step being carried out, from 1; beyond `num_steps` the plan is done.
-        age: (B,) env steps since it was made.
+        age: (B,) env steps since it was made; waited: (B,) since its subgoal is the current one.
         for_goal: (B,) bool, its target is the goal itself.
         identity: (B,) number of the plan in its episode, from 1; 0 where there is none.
     """
@@ -46,18 +47,27 @@ class LevelPlans:
     num_steps: Tensor
     position: Tensor
     age: Tensor
+    waited: Tensor
     for_goal: Tensor
     identity: Tensor
 
+    def depth(self, lead: int) -> Tensor:
+        """(B,) the step of the plan at which its subgoal `lead` steps ahead is, or its last."""
+        return torch.minimum(self.position - 1 + lead, self.num_steps)
+
     def subgoal(self, lead: int) -> Tensor:
         """(B, D) the latent `lead` steps ahead in the plan, or its last."""
-        return _at(self.latents, torch.minimum(self.position - 1 + lead, self.num_steps))
+        return _at(self.latents, self.depth(lead))
 
-    def is_elsewhere(self, z: Tensor, radius: float) -> Tensor:
-        """(B,) bool: the latent `z` (B, D) is not the one that the running plan predicted."""
-        done = torch.minimum(self.position - 1, self.num_steps)
-        error = (_at(self.latents, done) - z).square().mean(-1)
-        return (error > radius) & (self.identity > 0)
+    def is_elsewhere(self, z: Tensor, depth: Tensor, limits: Tensor) -> Tensor:
+        """(B,) bool: the latent `z` (B, D) is not the one predicted at step `depth` (B,).
+
+        Args:
+            limits: (H,) squared error allowed at each depth; the last holds beyond.
+        """
+        error = (_at(self.latents, depth) - z).square().mean(-1)
+        allowed = limits[(depth - 1).clamp(0, len(limits) - 1)]
+        return (error > allowed) & (self.identity > 0) & (depth > 0)
 
     @property
     def action(self) -> Tensor:
@@ -71,25 +81,58 @@ class LevelPlans:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Places:
+    """The last M places of one level that it is not to seek again, in each of B environments.
+
+    Attributes:
+        latents: (B, M, D), newest first; count: (B,) how many there ever were.
+    """
+
+    latents: Tensor
+    count: Tensor
+
+    def valid(self) -> Tensor:
+        """(B, M) bool: which of them have been filled."""
+        moments = torch.arange(self.latents.shape[1], device=self.latents.device)
+        return moments < self.count.unsqueeze(1)
+
+    def with_newest(self, rows: Tensor, z: Tensor) -> "Places":
+        """With the latents `z` (R, D) in front, in the environments `rows` (R,)."""
+        latents = self.latents.clone()
+        latents[rows, 1:] = self.latents[rows, :-1]
+        latents[rows, 0] = z
+        return Places(latents=latents, count=self.count.index_add(0, rows, torch.ones_like(rows)))
+
+    def visits(self, rows: Tensor, z: Tensor, radius: float) -> Tensor:
+        """(R,) how many of the places of `rows` (R,) lie within `radius` of `z` (R, D)."""
+        near = (self.latents[rows] - z.unsqueeze(1)).square().mean(-1) < radius
+        return (near & self.valid()[rows]).sum(1)
+
+
+@dataclass(frozen=True, kw_only=True)
 class AgentState:
     """All that the agent remembers between two env steps, for B environments.
 
     Attributes:
         plans: of each level, bottom first.
         top: (B,) the level whose target is the goal itself.
-        memory: (B, M, D) bottom latents of the last decisions, newest first.
-        num_remembered, num_plans: (B,) how many there were.
+        places: of each level: at the bottom where it decided lately, above that its subgoals that
+            the level below could not approach.
+        num_plans: (B,) how many there were.
         last_latent: (B, D) bottom latents at the env step before.
         corrections: the transitions that surprised the agent.
+        is_stuck: (B,) bool, it keeps coming back to one place, wider searches notwithstanding.
+        refused: (B,) bool, the bottom has no plan that satisfies the guardrails; it does not act.
     """
 
     plans: list[LevelPlans]
     top: Tensor
-    memory: Tensor
-    num_remembered: Tensor
+    places: list[Places]
     num_plans: Tensor
     last_latent: Tensor
     corrections: Corrections
+    is_stuck: Tensor
+    refused: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +150,9 @@ class PlanEvent:
         before: (R,) energy at the start.
         result: what the search found.
         lead: steps of the level to the first subgoal that it sets; 0 at the bottom: it sets none.
-        flops: spent on each.
+        support: (R,) where its macro-action farthest from the data's lies among the data's own
+            distances to each other, as a percentile; NaN where that was never measured.
+        flops: (R,) spent on each.
     """
 
     level: int
@@ -121,7 +166,8 @@ class PlanEvent:
     before: Tensor
     result: SearchResult
     lead: int
-    flops: int
+    support: Tensor
+    flops: Tensor
 
     @property
     def subgoals(self) -> Tensor | None:
@@ -133,31 +179,21 @@ class PlanEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """What a decision looks at.
+    """What a decision looks at, in B environments.
 
     Attributes:
-        latents, goals: [(B, D_k)] of the observation and of the goal, at every level.
-        places: (R, M, D) where the R environments that decide decided lately, valid: (R, M) bool.
-        corrections: theirs.
-        surprised: (R,) bool, which of these the world has surprised.
+        latents: [(B, D_k)] of the observation at every level.
+        goals: what is to be reached.
+        due: (R,) the environments that decide.
+        surprised: (B,) bool, which of them the world has surprised.
+        deadline: of `time.perf_counter`, or None.
     """
 
     latents: list[Tensor]
-    goals: list[Tensor]
-    places: Tensor
-    valid: Tensor
-    corrections: Corrections
+    goals: Goals
+    due: Tensor
     surprised: Tensor
-
-    def of(self, chosen: Tensor) -> "Scene":
-        """The scene for those of the deciding environments that `chosen` (R,) bool names."""
-        return replace(
-            self,
-            places=self.places[chosen],
-            valid=self.valid[chosen],
-            corrections=self.corrections.of(chosen),
-            surprised=self.surprised[chosen],
-        )
+    deadline: float | None
 
 
 def adopted(state: AgentState, event: PlanEvent, for_goal: bool) -> AgentState:
@@ -165,12 +201,14 @@ def adopted(state: AgentState, event: PlanEvent, for_goal: bool) -> AgentState:
     kept = event.identity > 0
     rows, identity, result = event.rows[kept], event.identity[kept], event.result
     plan = state.plans[event.level]
+    horizon = plan.actions.shape[1]  # a widened search may have looked farther
     plan = LevelPlans(
-        actions=plan.actions.index_copy(0, rows, result.actions[kept]),
-        latents=plan.latents.index_copy(0, rows, result.latents[kept]),
-        num_steps=plan.num_steps.index_copy(0, rows, result.num_steps[kept]),
+        actions=plan.actions.index_copy(0, rows, result.actions[kept, :horizon]),
+        latents=plan.latents.index_copy(0, rows, result.latents[kept, : horizon + 1]),
+        num_steps=plan.num_steps.index_copy(0, rows, result.num_steps[kept].clamp(max=horizon)),
         position=plan.position.index_fill(0, rows, 1),
         age=plan.age.index_fill(0, rows, 0),
+        waited=plan.waited.index_fill(0, rows, 0),
         for_goal=plan.for_goal.index_fill(0, rows, for_goal),
         identity=plan.identity.index_copy(0, rows, identity),
     )
@@ -203,6 +241,7 @@ def no_plans(level: nn.Module, config: LevelConfig, batch_size: int) -> LevelPla
         num_steps=zeros,
         position=zeros + 1,
         age=zeros,
+        waited=zeros,
         for_goal=zeros.bool(),
         identity=zeros,
     )
@@ -213,14 +252,10 @@ def with_plan(state: AgentState, k: int, plan: LevelPlans) -> AgentState:
     return replace(state, plans=[*state.plans[:k], plan, *state.plans[k + 1 :]])
 
 
-def remembering(state: AgentState, due: Tensor, z: Tensor) -> AgentState:
-    """`state` with the places `z` (B, D) of the environments `due` in front of the memory."""
-    memory = state.memory.clone()
-    memory[due, 1:] = state.memory[due, :-1]
-    memory[due, 0] = z[due]
-    return replace(
-        state, memory=memory, num_remembered=state.num_remembered.index_add(0, due, due * 0 + 1)
-    )
+def with_places(state: AgentState, k: int, rows: Tensor, z: Tensor) -> AgentState:
+    """`state` with the latents `z` (R, D) among the places of level `k` in `rows` (R,)."""
+    places = state.places[k].with_newest(rows, z)
+    return replace(state, places=[*state.places[:k], places, *state.places[k + 1 :]])
 
 
 def taught(state: AgentState, rows: Tensor, z: Tensor) -> AgentState:
@@ -232,9 +267,3 @@ def taught(state: AgentState, rows: Tensor, z: Tensor) -> AgentState:
     taken = _at(bottom.actions, last)
     known = state.corrections.with_surprise(rows, state.last_latent, taken, z)
     return replace(state, corrections=known)
-
-
-def is_remembered(state: AgentState) -> Tensor:
-    """(B, M) bool: which places of the memory have been filled."""
-    moments = torch.arange(state.memory.shape[1], device=state.memory.device)
-    return moments < state.num_remembered.unsqueeze(1)

@@ -1,4 +1,4 @@
-"""What a search costs beyond the predictions that it needs, and trees beyond an evaluation."""
+"""Timing one thing beside another, and what trees cost beyond the evaluation that they are of."""
 
 import json
 import math
@@ -18,73 +18,15 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from hplan.agent import Agent
-from hplan.config import Config, LevelConfig, level_configs
-from hplan.energy import arrival_energy, step_cost, target_energy
+from hplan.config import Config
 from hplan.episodes import run_agent
 from hplan.files import write_atomically
 from hplan.level import Level
-from hplan.search import find_search
+from hplan.level_config import level_configs
 from hplan.subgoal_tree import save_tree
 from hplan.tree_summary import write_tree
 
-BATCH_SIZE = 8
 BANK_SIZE = 4096
-
-
-@torch.no_grad()
-def benchmark(
-    levels: nn.ModuleList, configs: list[LevelConfig], *, num_repeats: int = 20
-) -> list[dict[str, str | float]]:
-    """Times each search beside the bare predictor forwards of the same batches, on one thread.
-
-    The energy is L2 in the level's own latent, which costs next to nothing beside a network's.
-
-    Args:
-        levels, configs: a stack and its settings, bottom first; a stack of one level has no `cem`.
-        num_repeats: of which the median counts.
-
-    Returns:
-        Rows of name, value, unit, reference (same unit), ratio (value to reference).
-    """
-    places = {"search/tree": 0, "search/categorical_cem": 0, "search/cem": 1}
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return [
-            _row(name, levels[k], configs[k], num_repeats)
-            for name, k in places.items()
-            if k < len(levels)
-        ]
-    finally:
-        torch.set_num_threads(num_threads)
-
-
-def _row(name: str, level: Level, config: LevelConfig, num_repeats: int) -> dict[str, str | float]:
-    """Milliseconds of one search for `BATCH_SIZE` starts, and of its forwards alone."""
-    planner = replace(config.planner, search=name.partition("/")[2])
-    generator = torch.Generator().manual_seed(0)
-    z, goal = torch.randn(2, BATCH_SIZE, level.latent_dim, generator=generator)
-
-    def search() -> None:
-        find_search(planner.search)(
-            level,
-            z,
-            target_energy(level, goal, "l2"),
-            cost=step_cost(level, "l2"),
-            arrival=arrival_energy(level, planner.tolerance, "l2"),
-            config=planner,
-            warm_start=None,
-            generator=generator,
-        )
-
-    batches = predictor_inputs(level, search)
-
-    def forwards() -> None:
-        for batch in batches:
-            level.predictor(*batch)
-
-    forwards()
-    return timed_row(name, search, forwards, num_repeats)
 
 
 def timed_row(
@@ -117,7 +59,7 @@ def recording_benchmark(
         num_kept: of the episodes, which take `num_steps` env steps each.
 
     Returns:
-        One row, as `benchmark`.
+        One row, as `timed_row`.
     """
     suite = task.suite(episodes_per_bin=math.ceil(num_episodes / len(task.bins)), seed=0)
     # Fresh weights find every goal within reach; with none, all levels plan.
@@ -129,7 +71,7 @@ def recording_benchmark(
         levels=levels,
         configs=configs,
         energy="distance",
-        settings=config.evaluation,
+        settings=config.agent,
     )
     began = time.perf_counter()
     episodes = run_agent(
@@ -142,9 +84,9 @@ def recording_benchmark(
         keep_plans=num_kept,
         bank=task.distances_to_a_goal(BANK_SIZE)[0],
     )
-    writing = time.perf_counter()
+    recordings, writing = episodes.recordings, time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, SummaryWriter(folder) as writer:
-        for number, recording in episodes.recordings.items():
+        for number, recording in recordings.items():
             tree = recording.tree({"num_levels": len(levels), "episode": number})
             save_tree(Path(folder) / f"{number}.json", tree)
             write_tree(writer, f"subgoals/{number}", tree, 0)

@@ -78,7 +78,10 @@ class CorrectedLevel:
         self.level = level
         self.corrections = corrections
         self.num_actions = level.num_actions
-        self.action_prior = level.action_prior
+
+    def of(self, rows: Tensor) -> "CorrectedLevel":
+        """For those of the environments that `rows` names, indices or bool."""
+        return CorrectedLevel(self.level, self.corrections.of(rows))
 
     def predict(self, z: Tensor, action: Tensor) -> Tensor:
         """The latents (B, N, D) one step after `z` (B, N, D) under one-hot `action` (B, N, A)."""

@@ -17,6 +17,7 @@ from torch.utils.tensorboard.summary import hparams
 from hplan.command_line import logged_settings
 from hplan.config import Config
 from hplan.level import encode_stack
+from hplan.results import ENDINGS
 
 Row = Mapping[str, Any]
 
@@ -31,8 +32,8 @@ def log_evaluation(writer: SummaryWriter, config: Config, rows: Sequence[Row], u
 def log_rows(writer: SummaryWriter, rows: Sequence[Row], update: int) -> None:
     """Scalars of results' rows (`hplan.results.summarise`), tagged by what, bin and method.
 
-    Time and FLOPs are per decision, that is per plan of the bottom level; where a method makes
-    none, they are left out.
+    Time and FLOPs are per decision, that is per plan of the bottom level. Where a method makes
+    none, they are left out, and so are each level's work and the shares of told failures.
     """
     for row in rows:
         place = f"{row['bin']}/{method_label(row)}"
@@ -52,6 +53,9 @@ def log_rows(writer: SummaryWriter, rows: Sequence[Row], update: int) -> None:
             steps = row["env_steps_mean"] / decisions
             values["ms_per_decision"] = row["plan_ms_per_step"] * steps
             values["flops_per_decision"] = row["flops_per_step"] * steps
+            for k, work in enumerate(row["predictor_evaluations_by_level"]):
+                values[f"predictor_evaluations_per_step_level{k}"] = work
+            values |= {f"{name}_rate": row[name] / row["episodes"] for name in ENDINGS}
         for name, value in values.items():
             writer.add_scalar(f"plan/{name}/{place}", value, update)
 

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset
 
-from hplan.config import LevelConfig, strides
 from hplan.dataset import EpisodeStore
 from hplan.distributed import rank, world_size
+from hplan.level_config import LevelConfig, strides
 from hplan.objective import ClipBatch
 
 

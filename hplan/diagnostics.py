@@ -6,9 +6,12 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor, nn
 
-from hplan.config import LevelConfig
-from hplan.level import encode_stack
-from hplan.objective import ClipBatch, encode_clips, prior_loss, rollout_errors
+from hplan.level import BANK_SIZE, Level, encode_stack
+from hplan.level_config import LevelConfig
+from hplan.objective import ClipBatch, EncodedClips, encode_clips, prior_loss, rollout_errors
+from hplan.support import bank_distances
+
+NUM_GAPS = 2048
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,9 +73,12 @@ def validate(
 ) -> dict[str, Tensor]:
     """Metrics of all levels on held-out clips, keyed `level{k}/{name}`; calibrates each level.
 
-    Writes `Level.move`, in whose units the planner judges surprise, and `Level.rollout_error`.
+    Writes `Level.move`, in whose units the planner judges surprise, `Level.rollout_error`, and the
+    bank of macro-actions.
     """
     metrics: dict[str, Tensor] = {}
+    # A stream of its own: the metrics do not depend on whether banks are measured.
+    of_banks = torch.Generator().manual_seed(generator.initial_seed())
     encoded = encode_clips(levels, configs, clips, generator)
     for k, (level, config, at_level) in enumerate(zip(levels, configs, encoded, strict=True)):
         z = at_level.z.flatten(0, 1)
@@ -88,9 +94,35 @@ def validate(
         if at_level.action_std is not None:
             metrics[f"level{k}/macro_action_std"] = at_level.action_std.mean()
             metrics[f"level{k}/macro_action_nats"] = prior_loss(level, at_level)
+            _measure_bank(level, at_level, of_banks)
     if pairs is not None:
         metrics |= _energy_metrics(levels, pairs)
     return metrics
+
+
+def _measure_bank(level: Level, clips: EncodedClips, generator: torch.Generator) -> None:
+    """Fills the level's bank from half of the clips, and its gaps from the other half.
+
+    Macro-actions are drawn as in training, from the distribution of each that the clips contain.
+    """
+    batch_size, length, _ = clips.action_mean.shape
+    # Steps that follow each other resemble each other: whole clips are on one side.
+    half = batch_size // 2 * length or length // 2
+    if not half:
+        return
+    mean, std = clips.action_mean.flatten(0, 1), clips.action_std.flatten(0, 1)
+    level.bank.copy_(_drawn(mean[:half], std[:half], BANK_SIZE, generator))
+    others = _drawn(mean[half:], std[half:], NUM_GAPS, generator)
+    percentiles = torch.linspace(0.0, 1.0, len(level.bank_gaps), device=others.device)
+    level.bank_gaps.copy_(torch.quantile(bank_distances(level.bank, others), percentiles))
+    level.is_bank_measured.fill_(True)
+
+
+def _drawn(mean: Tensor, std: Tensor, num: int, generator: torch.Generator) -> Tensor:
+    """`num` samples (num, A) of Gaussians (M, A), each of which is taken as often as the others."""
+    rows = torch.randperm(len(mean), generator=generator)[torch.arange(num) % len(mean)]
+    noise = torch.randn((num, mean.shape[1]), generator=generator).to(mean)
+    return mean[rows] + std[rows] * noise
 
 
 def _energy_metrics(levels: nn.ModuleList, pairs: ValidationPairs) -> dict[str, Tensor]:

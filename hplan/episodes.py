@@ -3,16 +3,16 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from hplan.agent import Agent
-from hplan.agent_state import Cause
+from hplan.agent_state import Cause, PlanEvent
 from hplan.dataset import ObservationSpec
-from hplan.level import encode_stack
+from hplan.goals import Goals
 from hplan.recording import PlanLog, Recording
 
 
@@ -33,7 +33,7 @@ class Worlds(Protocol):
 
 @runtime_checkable
 class Task(Protocol):
-    """What an evaluation asks of a task. It may also be `hplan.drawing.Pictured`."""
+    """What an evaluation asks of a task. It may be `Hazardous`, `hplan.drawing.Pictured`."""
 
     name: str
     spec: ObservationSpec
@@ -51,28 +51,72 @@ class Task(Protocol):
         """Actions of a shortest path for each pair."""
 
 
+@runtime_checkable
+class Hazardous(Protocol):
+    """A task in which something can happen that never should."""
+
+    def is_unsafe(self, states: np.ndarray) -> np.ndarray:
+        """(B,) bool: it has happened in these states (B, ...)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Episodes:
     """What happened in E episodes.
 
     Attributes:
         success: (E,) bool; env_steps: (E,) taken.
-        evaluations, flops: (E,) predictor rows and FLOPs spent on planning.
+        stuck: (E,) bool, failed, and the agent itself reported at the end that it was stuck.
+        refused: (E,) bool, ended by the agent: no plan kept clear of what is forbidden.
+        unsafe: (E,) bool, ended by what never should happen.
+        evaluations_by_level: (E, K) predictor rows spent on planning; flops: (E,).
         plans_by_level: (E, K); plans_by_cause: (E, number of `Cause`s).
         seconds: spent in the agent.
-        recordings: of the episodes whose plans were kept, by episode.
-        recording_seconds: what they took.
+        log: holds the recordings; None where nothing was kept.
     """
 
     success: np.ndarray
     env_steps: np.ndarray
-    evaluations: np.ndarray
+    stuck: np.ndarray
+    refused: np.ndarray
+    unsafe: np.ndarray
+    evaluations_by_level: np.ndarray
     flops: np.ndarray
     plans_by_level: np.ndarray
     plans_by_cause: np.ndarray
     seconds: float
-    recordings: dict[int, Recording]
-    recording_seconds: float
+    log: PlanLog | None
+
+    @property
+    def evaluations(self) -> np.ndarray:
+        """(E,) predictor rows of all levels."""
+        return self.evaluations_by_level.sum(1)
+
+    @cached_property
+    def recordings(self) -> dict[int, Recording]:
+        """By episode, of those whose plans were kept; measured and drawn when first asked for."""
+        return {} if self.log is None else self.log.recordings()
+
+    @property
+    def recording_seconds(self) -> float:
+        """What the keeping has taken, and the recordings if they have been asked for."""
+        return 0.0 if self.log is None else self.log.seconds
+
+
+class _Spent:
+    """The work of E episodes so far; attributes as in `Episodes`."""
+
+    def __init__(self, num_episodes: int, num_levels: int) -> None:
+        self.evaluations_by_level = np.zeros((num_episodes, num_levels))
+        self.flops = np.zeros(num_episodes)
+        self.plans_by_level = np.zeros((num_episodes, num_levels), dtype=np.int64)
+        self.plans_by_cause = np.zeros((num_episodes, len(Cause)), dtype=np.int64)
+
+    def add(self, event: PlanEvent) -> None:
+        rows, made = event.rows.cpu().numpy(), event.identity.cpu().numpy() > 0
+        self.evaluations_by_level[rows, event.level] += event.result.evaluations.cpu().numpy()
+        self.flops[rows] += event.flops.cpu().numpy()
+        self.plans_by_level[rows[made], event.level] += 1
+        self.plans_by_cause[rows[made], event.cause.cpu().numpy()[made]] += 1
 
 
 def run_agent(
@@ -88,70 +132,69 @@ def run_agent(
 ) -> Episodes:
     """Runs E episodes with an agent, all at once.
 
-    What is kept of them changes nothing in them.
+    What is kept of them changes nothing in them. An episode in which the agent refuses to act ends
+    there, without a further step; one that becomes unsafe ends there, without success.
 
     Args:
-        starts, goals: (E, ...) states of the task.
+        starts, goals: (E, ...) states of the task, which may be `Hazardous`.
         budgets: (E,) env steps allowed.
         keep_plans: of how many episodes, evenly spread over them, to keep a recording.
         bank: (M, *obs_shape) real observations among which each subgoal's nearest is looked for.
     """
-    num_episodes, num_levels = len(starts), len(agent.levels)
-    device = agent.levels[0].move.device
-    worlds = task.batch(starts)
-    goal_obs = task.observe(goals)
-    goal_latents = encode_goals(agent, goal_obs)
-    state = agent.start(num_episodes)
+    num_episodes, device = len(starts), agent.levels[0].move.device
+    worlds, goal_obs = task.batch(starts), task.observe(goals)
+    sought = Goals.observed(agent.levels, torch.from_numpy(goal_obs).to(device))
+    state, spent = agent.start(num_episodes), _Spent(num_episodes, len(agent.levels))
     success = task.is_success(worlds.states, goals)
     alive = ~success & (budgets > 0)
+    stuck, refused, unsafe = np.zeros((3, num_episodes), dtype=bool)
     env_steps = np.zeros(num_episodes, dtype=np.int64)
-    totals = np.zeros((num_episodes, 2))
-    by_level = np.zeros((num_episodes, num_levels), dtype=np.int64)
-    by_cause = np.zeros((num_episodes, len(Cause)), dtype=np.int64)
     kept = np.linspace(0, num_episodes - 1, min(keep_plans, num_episodes)).astype(int)
-    log = PlanLog(agent, kept)
+    log = PlanLog(agent, kept, goals=goal_obs, bank=bank, task=task)
     seconds, now, obs = 0.0, 0, worlds.observe()
     log.saw(obs, np.ones_like(alive))
     while alive.any():
         seen, running = torch.from_numpy(obs).to(device), torch.from_numpy(alive).to(device)
         began = time.perf_counter()
-        actions, state, events = agent.act(state, seen, goal_latents, running, generator)
+        actions, state, events = agent.act(state, seen, sought, running, generator)
+        chosen = actions.cpu().numpy()
         seconds += time.perf_counter() - began
         for event in events:
-            rows = event.rows.cpu().numpy()
-            totals[rows] += (event.result.evaluations, event.flops)
-            made = event.identity.cpu().numpy() > 0
-            by_level[rows[made], event.level] += 1
-            by_cause[rows[made], event.cause.cpu().numpy()[made]] += 1
+            spent.add(event)
             log.made(event, now)
-        worlds.step(np.where(alive, actions.cpu().numpy(), 0))
+        refusing = alive & state.refused.cpu().numpy()
+        log.episodes_ended("refused", refusing, now)
+        moving = alive & ~refusing
+        worlds.step(np.where(moving, chosen, 0))
         now += 1
         obs = worlds.observe()
-        log.saw(obs, alive)
-        env_steps += alive
-        reached = alive & task.is_success(worlds.states, goals)
-        success |= reached
-        ended = reached | (alive & (env_steps >= budgets))
-        log.episodes_ended(ended, success, now)
-        alive = alive & ~ended
-    recordings = log.recordings(goal_obs, bank, task)
+        log.saw(obs, moving)
+        env_steps += moving
+        harmed = moving & _is_unsafe(task, worlds.states)
+        reached = moving & ~harmed & task.is_success(worlds.states, goals)
+        late = moving & ~harmed & ~reached & (env_steps >= budgets)
+        for outcome, episodes in (("unsafe", harmed), ("success", reached), ("out_of_steps", late)):
+            log.episodes_ended(outcome, episodes, now)
+        success, refused, unsafe = success | reached, refused | refusing, unsafe | harmed
+        stuck |= (refusing | harmed | late) & state.is_stuck.cpu().numpy()
+        alive = moving & ~harmed & ~reached & ~late
     return Episodes(
         success=success,
         env_steps=env_steps,
-        evaluations=totals[:, 0],
-        flops=totals[:, 1],
-        plans_by_level=by_level,
-        plans_by_cause=by_cause,
+        stuck=stuck,
+        refused=refused,
+        unsafe=unsafe,
+        **vars(spent),
         seconds=seconds,
-        recordings=recordings,
-        recording_seconds=log.seconds,
+        log=log,
     )
 
 
-@torch.no_grad()
-def encode_goals(agent: Agent, obs: np.ndarray) -> list[Tensor]:
-    """Latents [(B, D_k)] of goal observations (B, *obs_shape) at every level."""
-    return encode_stack(agent.levels, torch.from_numpy(obs).to(agent.levels[0].move.device))
+def _is_unsafe(task: Task, states: np.ndarray) -> np.ndarray:
+    """(B,) bool."""
+    if not isinstance(task, Hazardous):
+        return np.zeros(len(states), dtype=bool)
+    return task.is_unsafe(states)
 
 
 def run_random(
@@ -185,25 +228,25 @@ def _run_actions(
     choose: Callable[[int], np.ndarray],
 ) -> Episodes:
     """Runs E episodes with actions (E,) that need no planning, chosen by env step."""
-    worlds = task.batch(starts)
+    num_episodes, worlds = len(starts), task.batch(starts)
     success = task.is_success(worlds.states, goals)
-    env_steps = np.zeros(len(starts), dtype=np.int64)
+    unsafe = np.zeros(num_episodes, dtype=bool)
+    env_steps = np.zeros(num_episodes, dtype=np.int64)
     for now in range(int(budgets.max())):
-        alive = ~success & (env_steps < budgets)
+        alive = ~success & ~unsafe & (env_steps < budgets)
         if not alive.any():
             break
         worlds.step(np.where(alive, choose(now), 0))
         env_steps += alive
-        success |= alive & task.is_success(worlds.states, goals)
-    nothing = np.zeros(len(starts))
+        unsafe |= alive & _is_unsafe(task, worlds.states)
+        success |= alive & ~unsafe & task.is_success(worlds.states, goals)
     return Episodes(
         success=success,
         env_steps=env_steps,
-        evaluations=nothing,
-        flops=nothing,
-        plans_by_level=np.zeros((len(starts), 1), dtype=np.int64),
-        plans_by_cause=np.zeros((len(starts), len(Cause)), dtype=np.int64),
+        stuck=np.zeros(num_episodes, dtype=bool),
+        refused=np.zeros(num_episodes, dtype=bool),
+        unsafe=unsafe,
+        **vars(_Spent(num_episodes, 1)),
         seconds=0.0,
-        recordings={},
-        recording_seconds=0.0,
+        log=None,
     )

@@ -17,9 +17,11 @@ from torch import nn
 
 from hplan.agent import Agent
 from hplan.agent_state import Cause
-from hplan.config import Config, level_configs
-from hplan.energy import EnergyName
+from hplan.config import Config
+from hplan.effort import scaled
 from hplan.episodes import Episodes, Task, run_agent, run_random, run_shortest_paths
+from hplan.guardrails import build_guardrails
+from hplan.level_config import EnergyName, level_configs
 from hplan.results import EpisodeOutcomes, summarise, write_results
 from hplan.subgoal_tree import save_tree
 
@@ -27,7 +29,11 @@ logger = logging.getLogger(__name__)
 
 METHODS = ("random", "flat", "flat_distance", "upper_energy", "hierarchical", "oracle")
 BRIEF_METHODS = ("flat", "flat_distance", "hierarchical", "oracle")
-LONGEST_TREE = 8  # flat planning's horizon grows no further to match work
+EARLY_CAUSES = {
+    "surprise": Cause.SURPRISE, "infeasible": Cause.INFEASIBLE, "target_changed": Cause.TARGET
+}  # fmt: skip
+LONGEST_TREE = 8  # flat planning grows no further to match work
+WIDEST = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +78,7 @@ def evaluate(
         ValueError: an unknown method.
     """
     check_methods(methods, config)
-    settings = config.evaluation
-    highest = np.array([high for _, _, high in suite.bins])
-    budgets = (settings.budget_factor * highest[suite.bin_index]).astype(int)
-    budgets += settings.budget_extra
+    budgets = step_budgets(config, suite)
     rows: list[dict[str, Any]] = []
     trees: dict[str, nx.DiGraph] = {}
     keep_plans = keep_plans if folder is not None or log_tree is not None else 0
@@ -98,6 +101,14 @@ def evaluate(
         card = protocol_card(config, suite, budgets) | (protocol or {})
         write_results(folder, card, rows)
     return rows
+
+
+def step_budgets(config: Config, suite: Any) -> np.ndarray:
+    """(E,) env steps allowed in each episode, the same for all of a bin."""
+    settings = config.evaluation
+    highest = np.array([high for _, _, high in suite.bins])
+    budgets = (settings.budget_factor * highest[suite.bin_index]).astype(int)
+    return budgets + settings.budget_extra
 
 
 def check_methods(methods: list[str], config: Config) -> None:
@@ -124,7 +135,10 @@ def _trials(
     bank: np.ndarray | None,
 ) -> Iterator[Trial]:
     """Runs one method after the other; the hierarchy first: flat planning matches its work."""
-    configs, settings = level_configs(config.hierarchy), config.evaluation
+    settings, effort = config.evaluation, config.agent.effort
+    num_actions = task.spec.num_actions
+    configs = [scaled(level, num_actions, effort) for level in level_configs(config.hierarchy)]
+    guardrails = build_guardrails(config.agent.guardrails, levels, task, config.seed)
     names: dict[str, EnergyName] = {"flat": "l2", "flat_distance": "distance"}
 
     def run(agent: Agent, keep: int = keep_plans) -> Episodes:
@@ -139,7 +153,13 @@ def _trials(
             bank=bank,
         )
 
-    whole = Agent(levels=levels, configs=configs, energy=settings.energy, settings=settings)
+    whole = Agent(
+        levels=levels,
+        configs=configs,
+        energy=settings.energy,
+        settings=config.agent,
+        guardrails=guardrails,
+    )
     bottom = replace(whole, levels=levels[:1], configs=configs[:1])
     work = 0.0
     if "hierarchical" in methods:
@@ -166,14 +186,23 @@ def _trials(
 
 
 def at_least_work(agent: Agent, work: float, run: Callable[[Agent], Episodes]) -> Episodes:
-    """Runs a flat agent with the shortest horizon that spends `work` evaluations per env step."""
+    """Runs a flat agent with the least effort that spends `work` evaluations per env step.
+
+    A tree grows by a step of its horizon, any other search by twice the candidates, and it goes
+    through all its rounds. The episodes of less effort are dropped before anybody asks for their
+    recordings.
+    """
+    config, num_actions = agent.configs[0], agent.levels[0].num_actions
+    is_tree = config.planner.search == "tree"
     while True:
         episodes = run(agent)
-        planner = agent.configs[0].planner
-        if work_per_step(episodes) >= work or planner.horizon >= LONGEST_TREE:
+        planner = config.planner
+        at_most = planner.horizon >= LONGEST_TREE if is_tree else planner.num_candidates >= WIDEST
+        if work_per_step(episodes) >= work or at_most:
             return episodes
-        planner = replace(planner, horizon=planner.horizon + 1)
-        agent = replace(agent, configs=[replace(agent.configs[0], planner=planner)])
+        config = scaled(config, num_actions, float(num_actions) if is_tree else 2.0)
+        config = replace(config, planner=replace(config.planner, converged=0.0))
+        agent = replace(agent, configs=[config])
 
 
 def work_per_step(episodes: Episodes) -> float:
@@ -183,26 +212,33 @@ def work_per_step(episodes: Episodes) -> float:
 
 def _outcomes(trial: Trial, config: Config, task: Task, suite: Any) -> EpisodeOutcomes:
     episodes = trial.episodes
-    num_levels = config.hierarchy.num_levels
-    by_level = np.zeros((len(episodes.success), num_levels), dtype=np.int64)
-    by_level[:, : episodes.plans_by_level.shape[1]] = episodes.plans_by_level
+    num_levels = 1 if trial.method.startswith("flat") else config.hierarchy.num_levels
+
+    def at_all_levels(values: np.ndarray) -> np.ndarray:
+        """(E, K) of those below, zero where a method has no such level."""
+        full = np.zeros((len(values), num_levels), dtype=values.dtype)
+        full[:, : values.shape[1]] = values
+        return full
+
     return EpisodeOutcomes(
         method=trial.method,
         energy=trial.energy,
         energy_level=trial.energy_level,
-        num_levels=1 if trial.method.startswith("flat") else num_levels,
+        num_levels=num_levels,
         task=task.name,
         success=episodes.success,
         env_steps=episodes.env_steps,
+        stuck=episodes.stuck,
+        refused=episodes.refused,
+        unsafe=episodes.unsafe,
         bin_index=suite.bin_index,
         optimal_steps=suite.optimal_steps,
-        predictor_evaluations=episodes.evaluations,
+        predictor_evaluations_by_level=at_all_levels(episodes.evaluations_by_level),
         flops=episodes.flops,
         plan_seconds=episodes.seconds,
-        replans_by_level=by_level[:, :1] if trial.method.startswith("flat") else by_level,
+        replans_by_level=at_all_levels(episodes.plans_by_level),
         early_replans_by_cause={
-            "surprise": episodes.plans_by_cause[:, Cause.SURPRISE],
-            "target_changed": episodes.plans_by_cause[:, Cause.TARGET],
+            name: episodes.plans_by_cause[:, cause] for name, cause in EARLY_CAUSES.items()
         },
     )
 
@@ -224,7 +260,10 @@ def _trees(
                 "update": update,
                 "env_steps": int(trial.episodes.env_steps[episode]),
                 "optimal_steps": int(suite.optimal_steps[episode]),
-                "success": bool(trial.episodes.success[episode]),
+                **{
+                    name: bool(getattr(trial.episodes, name)[episode])
+                    for name in ("success", "stuck", "refused", "unsafe")
+                },
             }
         )
         yield episode, tree
@@ -239,7 +278,8 @@ def protocol_card(config: Config, suite: Any, budgets: np.ndarray) -> dict[str, 
         "pairs_sha256": suite.sha256,
         "suite_seed": config.evaluation.suite_seed,
         "step_budgets": sorted({int(budget) for budget in budgets}),
-        "success_rule": "the agent is in the goal's cell at any env step within the budget",
+        "success_rule": "the agent is in the goal's cell at any env step within the budget, and "
+        "nothing unsafe happened before",
         "seed": config.seed,
         "config_sha256": hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest(),
         "code_sha256": code_hash(),

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+BANK_SIZE = 512
+
 
 @dataclass(frozen=True, kw_only=True)
 class LevelSpec:
@@ -51,6 +53,10 @@ class Level(nn.Module):
         num_actions: number of discrete actions, 0 where actions are continuous macro-actions.
         move: () mean squared change of the latent over one step of this level, per dimension.
         rollout_error: (H,) mean squared error of a rollout by depth, per dimension.
+        bank: (BANK_SIZE, A) macro-actions of held-out data; none where actions are discrete.
+        bank_gaps: (101,) percentiles, 0 to 100, of the distance of other real macro-actions to
+            their nearest in the bank, each dimension in std of the bank.
+        is_bank_measured: () bool; until it is true, what is in these two means nothing.
     """
 
     def __init__(
@@ -81,6 +87,10 @@ class Level(nn.Module):
         self.num_actions = num_actions
         self.register_buffer("move", torch.ones(()))
         self.register_buffer("rollout_error", torch.zeros(rollout_depth))
+        bank_shape = (0, 0) if action_prior is None else (BANK_SIZE, action_prior.action_dim)
+        self.register_buffer("bank", torch.zeros(bank_shape))
+        self.register_buffer("bank_gaps", torch.zeros(101))
+        self.register_buffer("is_bank_measured", torch.zeros((), dtype=torch.bool))
 
     def encode(self, below: Tensor) -> Tensor:
         """Latents (..., D) of observations (..., *obs_shape), or of latents of the level below."""
@@ -89,6 +99,10 @@ class Level(nn.Module):
     def predict(self, z: Float[Tensor, "*B D"], action: Float[Tensor, "*B A"]) -> Tensor:
         """The latent (..., D) one step of this level after `z` under `action` (..., A)."""
         return self.predictor(z, action)
+
+    def of(self, rows: Tensor) -> "Level":
+        """The same level: it predicts alike for every start; see `Model.of`."""
+        return self
 
     def steps_left(self, z: Float[Tensor, "*#B D"], goal: Float[Tensor, "*#B D"]) -> Tensor:
         """Learned temporal distance (...,) from `z` to `goal`, in env steps; they may broadcast."""
@@ -100,10 +114,13 @@ class Model(Protocol):
     """What a search knows of a level, or of one whose predictions are mended."""
 
     num_actions: int
-    action_prior: nn.Module | None
 
     def predict(self, z: Tensor, action: Tensor) -> Tensor:
         """As `Level.predict`."""
+        ...
+
+    def of(self, rows: Tensor) -> "Model":
+        """The model for those of the starts that `rows` names, indices or bool."""
         ...
 
 

@@ -3,7 +3,8 @@
 from dataclasses import fields
 from operator import attrgetter
 
-from hplan.config import Config, LevelConfig, level_configs
+from hplan.config import Config
+from hplan.level_config import LevelConfig, level_configs
 
 LEAST = {
     "seed": 0,
@@ -28,11 +29,19 @@ LEAST = {
     "evaluation.num_trees": 0,
     "evaluation.budget_factor": 1,
     "evaluation.budget_extra": 0,
-    "evaluation.memory": 0,
-    "evaluation.avoid_penalty": 0,
-    "evaluation.surprise": 0,
+    "agent.memory": 0,
+    "agent.avoid_penalty": 0,
+    "agent.feedback": 0,
+    "agent.patience": 0,
+    "agent.stuck_after": 0,
+    "agent.budget_ms": 0,
 }
-ABOVE_ZERO = ("training.learning_rate", "training.clip_norm", "training.target_rate")
+ABOVE_ZERO = (
+    "training.learning_rate",
+    "training.clip_norm",
+    "training.target_rate",
+    "agent.effort",
+)
 LEVEL_LEAST = {
     "model.ratio": 1,
     "model.latent_dim": 1,
@@ -46,6 +55,9 @@ LEVEL_LEAST = {
     "planner.num_candidates": 2,
     "planner.num_elites": 2,  # one has no spread
     "planner.num_iterations": 1,
+    "planner.converged": 0,
+    "planner.action_cost": 0,
+    "planner.surprise": 0,
     "planner.clock": 1,
     "planner.lead": 1,
     "planner.reach": 0,
@@ -56,8 +68,9 @@ LEVEL_LEAST = {
     **{f"loss.{f.name}": 0 for f in fields(LevelConfig().loss) if f.name.endswith("_weight")},
 }
 BETWEEN_ZERO_AND_ONE = ("loss.distance_discount", "loss.distance_expectile")
-SEARCHES_OF_ACTIONS = ("tree", "categorical_cem")
-SEARCHES_OF_MACRO_ACTIONS = ("cem",)
+SEARCHES_OF_ACTIONS = ("tree", "beam", "categorical_cem")
+SEARCHES_OF_MACRO_ACTIONS = ("cem", "icem", "mppi", "predictive_sampling", "gradient")
+EARLY = ("surprise", "infeasible", "reached")
 ACCELERATORS = ("auto", "cpu", "gpu")
 
 
@@ -79,6 +92,9 @@ def check_config(config: Config) -> None:
         raise ValueError(
             f"accelerator = {config.accelerator!r}; allowed is one of {', '.join(ACCELERATORS)}"
         )
+    for name in config.agent.early:
+        if name not in EARLY:
+            raise ValueError(f"agent.early has {name!r}; allowed are {', '.join(EARLY)}")
     if config.training.distance_updates >= config.training.num_updates:
         raise ValueError(
             f"training.distance_updates = {config.training.distance_updates}; allowed is less than "
@@ -108,6 +124,11 @@ def _check_level(level: LevelConfig, k: int) -> None:
         raise ValueError(
             f"planner.num_elites = {level.planner.num_elites} of {where}; allowed is at most "
             f"planner.num_candidates = {level.planner.num_candidates}"
+        )
+    if level.planner.max_candidates < level.planner.num_candidates:
+        raise ValueError(
+            f"planner.max_candidates = {level.planner.max_candidates} of {where}; allowed is at "
+            f"least planner.num_candidates = {level.planner.num_candidates}"
         )
     if k == 0 and level.model.ratio != 1:
         raise ValueError(

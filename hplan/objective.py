@@ -12,9 +12,9 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hplan.config import LevelConfig, LossConfig
 from hplan.distributed import batch_rand, batch_randn, global_mean
 from hplan.level import Level, rollout
+from hplan.level_config import LevelConfig, LossConfig
 from hplan.regularisers import build_regulariser
 
 

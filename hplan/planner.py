@@ -6,30 +6,24 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from hplan.config import PlannerConfig
 from hplan.corrections import CorrectedLevel, Corrections
-from hplan.energy import (
-    Energy,
-    EnergyName,
-    arrival_energy,
-    avoiding,
-    encoded_up,
-    step_cost,
-    target_energy,
-)
+from hplan.energy import Avoiding, EncodedUp, Energy, arrival_energy, step_cost
 from hplan.level import Level
+from hplan.level_config import EnergyName, PlannerConfig
 from hplan.search import find_search
-from hplan.search.result import SearchResult, concatenated
+from hplan.search.problem import Problem, SearchResult, concatenated
+from hplan.support import build_support
 
 ROWS_AT_ONCE = 4096
+NEVER = -1.0  # below any energy
 
 
 @dataclass(frozen=True, kw_only=True)
 class Avoidance:
-    """Places the bottom level is not to seek again, so that it leaves cycles.
+    """Places that a level is not to seek again, so that it leaves cycles and dead ends.
 
     Attributes:
-        places: (B, M, D) latents of the bottom level.
+        places: (B, M, D) latents of the level.
         valid: (B, M) bool.
         radius: mean squared difference within which a latent is at a place.
         penalty: what ending there costs, in the energy's unit.
@@ -40,12 +34,22 @@ class Avoidance:
     radius: float
     penalty: float
 
+    def added_to(self, energy: Energy) -> Energy:
+        """`energy` with the penalty for ending at one of the places."""
+        return Avoiding(
+            energy=energy,
+            places=self.places,
+            valid=self.valid,
+            radius=self.radius,
+            penalty=self.penalty,
+        )
+
 
 def plan_level(
     levels: nn.ModuleList,
     k: int,
     z: Tensor,
-    target: Tensor,
+    aim: Energy,
     *,
     target_level: int,
     energy_name: EnergyName,
@@ -54,49 +58,59 @@ def plan_level(
     warm_start: Tensor | None = None,
     avoidance: Avoidance | None = None,
     corrections: Corrections | None = None,
+    guard: Energy | None = None,
+    deadline: float | None = None,
 ) -> SearchResult:
     """The best plan of level `k` found by its own search.
 
     Args:
         z: (B, D_k) latents to plan from.
-        target: (B, D_j) latents to reach, in the space of level j = `target_level` >= k; the
-            level's predictions are encoded up to it, and the energy is measured there.
-        energy_name: "distance" or "l2".
+        aim: energy of latents of level j = `target_level` >= k, up to which the level's
+            predictions are encoded.
+        energy_name: in whose unit that energy is.
         config: search, horizon and effort of level `k`.
         warm_start: (B, H, A), or None.
         avoidance: places not to end at.
         corrections: transitions that are known better than the level predicts them.
+        guard: violation of what is forbidden, of latents of level `k`.
+        deadline: as in `Problem`.
     """
-    search = find_search(config.search)
-    # With L2 a plan may end anywhere: far from the goal the energy does not fall step by step.
-    near = arrival_energy(levels[target_level], config.tolerance, energy_name)
-    arrival = near if energy_name == "distance" else math.inf
+    search, level = find_search(config.search), levels[k]
+    energy = aim
+    if target_level > k:
+        energy = EncodedUp(levels=list(levels[k + 1 : target_level + 1]), energy=aim)
+    # An energy in env steps is what a plan as good as it promises would cost.
+    expected = energy(z.unsqueeze(1)).squeeze(1) if energy_name == "distance" else None
+    if avoidance is not None:
+        energy = avoidance.added_to(energy)
+    # Latents compared tell little far from the target: there a plan may end anywhere.
+    arrival = math.inf
+    if energy_name == "distance":
+        # A step of a level above is so long that no plan of it ends on a target to the env step:
+        # such plans go on to their horizon, and their energy is needed there alone.
+        near = arrival_energy(levels[target_level], config.tolerance, energy_name)
+        arrival = near if level.num_actions else NEVER
+    problem = Problem(
+        model=level if corrections is None else CorrectedLevel(level, corrections),
+        z=z,
+        energy=energy,
+        cost=step_cost(level, energy_name),
+        arrival=arrival,
+        support=None if level.num_actions else build_support(level, config),
+        guard=guard,
+        deadline=deadline,
+        expected=expected,
+    )
     results = []
-    for part in torch.arange(z.shape[0], device=z.device).split(_chunk_size(levels[k], config)):
-        energy: Energy = target_energy(levels[target_level], target[part], energy_name)
-        if target_level > k:
-            energy = encoded_up(list(levels[k + 1 : target_level + 1]), energy)
-        if avoidance is not None:
-            energy = avoiding(
-                energy,
-                avoidance.places[part],
-                avoidance.valid[part],
-                avoidance.radius,
-                avoidance.penalty,
-            )
-        model = levels[k]
-        if corrections is not None:
-            model = CorrectedLevel(model, corrections.of(part))
+    parts = torch.arange(z.shape[0], device=z.device).split(_chunk_size(level, config))
+    for rows in parts:
         results.append(
             search(
-                model,
-                z[part],
-                energy,
-                cost=step_cost(levels[k], energy_name),
-                arrival=arrival,
+                problem if len(parts) == 1 else problem.of(rows),
                 config=config,
-                warm_start=None if warm_start is None else warm_start[part],
+                warm_start=None if warm_start is None else warm_start[rows],
                 generator=generator,
+                **config.search_options,
             )
         )
     return concatenated(results)
@@ -105,7 +119,7 @@ def plan_level(
 def _chunk_size(level: Level, config: PlannerConfig) -> int:
     """Environments to plan for at once, so that a layer's activations stay in the cache."""
     is_tree = config.search == "tree"
-    rows = level.num_actions**config.horizon if is_tree else config.num_candidates
+    rows = level.num_actions**config.horizon if is_tree else config.max_candidates
     return max(1, ROWS_AT_ONCE // max(1, rows))
 
 
@@ -126,8 +140,3 @@ def shifted(actions: Tensor, steps: Tensor) -> Tensor:
     source = torch.arange(horizon, device=actions.device) + steps.unsqueeze(1)
     moved = actions.gather(1, source.clamp(max=horizon - 1).unsqueeze(-1).expand_as(actions))
     return moved * (source < horizon).unsqueeze(-1)
-
-
-def is_within_reach(level: Level, z: Tensor, goal: Tensor, config: PlannerConfig) -> Tensor:
-    """(B,) bool: `goal` (B, D) is so near `z` (B, D) that `level` needs no level above."""
-    return level.steps_left(z, goal) <= config.reach * level.stride

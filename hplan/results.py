@@ -15,14 +15,16 @@ from rich.console import Console
 from rich.table import Table
 
 from hplan.files import write_atomically
+from hplan.level_config import EnergyName
 
 TABLE_WIDTH = 130  # columns, where there is no terminal
 TIMING_KEYS = ("plan_ms_per_step",)
+ENDINGS = ("stuck", "refused", "unsafe")  # of failed episodes; counted
 ROW_KEYS = (
     "method", "energy", "energy_level", "num_levels", "task", "bin", "episodes", "successes",
     "success_rate", "ci_low", "ci_high", "spl", "env_steps_mean", "optimal_steps_mean",
-    "plan_ms_per_step", "predictor_evaluations_per_step", "flops_per_step", "replans_by_level",
-    "early_replans_by_cause",
+    "plan_ms_per_step", "predictor_evaluations_per_step", "predictor_evaluations_by_level",
+    "flops_per_step", "replans_by_level", "early_replans_by_cause", *ENDINGS,
 )  # fmt: skip
 
 
@@ -34,10 +36,13 @@ class EpisodeOutcomes:
         energy: what its plans minimise; "none" for a method that does not plan.
         energy_level: level in whose latent it is measured, 0 where that is each level's own.
         success: (E,) bool.
-        env_steps: (E,) taken, the whole budget where it failed.
+        env_steps: (E,) taken; the whole budget where it failed, unless it ended before.
+        stuck: (E,) bool, failed, and the agent itself reported that it was stuck.
+        refused: (E,) bool, ended by the agent, which had no plan free of what is forbidden.
+        unsafe: (E,) bool, ended by what never should happen.
         bin_index: (E,) index into the suite's bins.
         optimal_steps: (E,) env steps of the shortest path.
-        predictor_evaluations: (E,) predictor rows of all levels in the episode.
+        predictor_evaluations_by_level: (E, K) predictor rows in the episode, bottom first.
         flops: (E,) of those evaluations.
         plan_seconds: wall-clock time of planning, all episodes together (they are batched).
         replans_by_level: (E, K) plans made at each level, bottom first.
@@ -45,15 +50,18 @@ class EpisodeOutcomes:
     """
 
     method: str
-    energy: Literal["l2", "distance", "none"]
+    energy: EnergyName | Literal["none"]
     energy_level: int = 0
     num_levels: int
     task: str
     success: np.ndarray
     env_steps: np.ndarray
+    stuck: np.ndarray
+    refused: np.ndarray
+    unsafe: np.ndarray
     bin_index: np.ndarray
     optimal_steps: np.ndarray
-    predictor_evaluations: np.ndarray
+    predictor_evaluations_by_level: np.ndarray
     flops: np.ndarray
     plan_seconds: float
     replans_by_level: np.ndarray
@@ -64,7 +72,7 @@ class EpisodeOutcomes:
         arrays = {name: value for name, value in arrays.items() if isinstance(value, np.ndarray)}
         arrays |= self.early_replans_by_cause
         for name, array in arrays.items():
-            expected = self.success.shape + (self.num_levels,) * (name == "replans_by_level")
+            expected = self.success.shape + (self.num_levels,) * name.endswith("_by_level")
             assert array.shape == expected, f"{name} {array.shape}, expected {expected}"
 
 
@@ -106,7 +114,8 @@ def summarise(
 
     Means are over all episodes of a bin, the failed ones too; `_per_step` is the ratio of sums over
     the bin. `plan_ms_per_step` is over the whole suite, for its episodes are planned together.
-    `replans_by_level` and `early_replans_by_cause` are means per episode.
+    `replans_by_level` and `early_replans_by_cause` are means per episode,
+    `predictor_evaluations_by_level` is per env step, `ENDINGS` are numbers of episodes.
     """
     assert outcomes.bin_index.size == 0 or outcomes.bin_index.max() < len(bins), "bin_index"
     plan_ms = _ratio(1000 * outcomes.plan_seconds, outcomes.env_steps.sum())
@@ -117,7 +126,7 @@ def summarise(
         optimal = outcomes.optimal_steps[here]
         low, high = wilson_interval(int(success.sum()), len(success))
         by_cause = sorted(outcomes.early_replans_by_cause.items())
-        evaluations = outcomes.predictor_evaluations[here].sum()
+        by_level = outcomes.predictor_evaluations_by_level[here].sum(0)
         rows.append(
             {
                 "method": outcomes.method,
@@ -135,10 +144,12 @@ def summarise(
                 "env_steps_mean": _mean(steps),
                 "optimal_steps_mean": _mean(optimal),
                 "plan_ms_per_step": plan_ms,
-                "predictor_evaluations_per_step": _ratio(evaluations, steps.sum()),
+                "predictor_evaluations_per_step": _ratio(by_level.sum(), steps.sum()),
+                "predictor_evaluations_by_level": [_ratio(n, steps.sum()) for n in by_level],
                 "flops_per_step": _ratio(outcomes.flops[here].sum(), steps.sum()),
                 "replans_by_level": [_mean(count[here]) for count in outcomes.replans_by_level.T],
                 "early_replans_by_cause": {cause: _mean(n[here]) for cause, n in by_cause},
+                **{name: int(getattr(outcomes, name)[here].sum()) for name in ENDINGS},
             }
         )
     return rows
@@ -150,12 +161,16 @@ def write_results(
     """Write `results.json` and `results.csv`, each whole or not at all.
 
     The same arguments give the same bytes: keys sorted, floats rounded, what is not finite null.
+
+    Args:
+        rows: of `summarise`; what a row has beside `ROW_KEYS` comes behind these.
     """
     rows = plain_data(rows)
     results = {"protocol": plain_data(protocol), "rows": rows}
     text = json.dumps(results, indent=2, sort_keys=True, allow_nan=False) + "\n"
     sheet = io.StringIO()
-    writer = csv.DictWriter(sheet, ROW_KEYS, lineterminator="\n")
+    more = sorted({key for row in rows for key in row} - set(ROW_KEYS))
+    writer = csv.DictWriter(sheet, [*ROW_KEYS, *more], lineterminator="\n")
     writer.writeheader()
     for row in rows:
         nested = {key: json.dumps(v) for key, v in row.items() if isinstance(v, list | dict)}
@@ -173,22 +188,25 @@ def without_timings(results: Mapping[str, Any]) -> dict[str, Any]:
 def results_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Success by bin: a line for each method and energy, its work and time beside.
 
-    Takes rows as `summarise` makes them or as `results.json` holds them. Work is per env step over
-    all bins, SPL over all episodes.
+    Takes rows as `summarise` makes them or as `results.json` holds them; those of another `effort`
+    have lines of their own. Work is per env step over all bins, SPL over all episodes. Failures
+    that were told apart are counted over all bins, where there are any.
     """
     bins = list(dict.fromkeys(row["bin"] for row in rows))
     tasks = list(dict.fromkeys(row["task"] for row in rows))
     table = Table(title=f"success by optimal length: {', '.join(tasks)}")
-    for header in ("method", "levels", *bins, "evaluations/step", "ms/step", "SPL"):
+    endings = [name for name in ENDINGS if any(row.get(name) for row in rows)]
+    for header in ("method", "levels", *bins, "evaluations/step", "ms/step", "SPL", *endings):
         table.add_column(header, justify="left" if header == "method" else "right")
     lines: dict[tuple[Any, ...], dict[str, Mapping[str, Any]]] = {}
     for row in rows:
         names = ("task", "method", "energy", "energy_level", "num_levels")
-        key = tuple(row[name] for name in names)
+        key = (*(row[name] for name in names), row.get("effort"))
         lines.setdefault(key, {})[row["bin"]] = row
-    for (task, method, energy, energy_level, num_levels), by_bin in lines.items():
+    for (task, method, energy, energy_level, num_levels, effort), by_bin in lines.items():
         place = f" of level {energy_level}" if energy_level else ""
         label = method if energy == "none" else f"{method} ({energy}{place})"
+        label = label if effort is None else f"{label} x {effort:g}"
         label = label if len(tasks) == 1 else f"{task}: {label}"
         cells = [_rate_cell(by_bin[name]) if name in by_bin else "-" for name in bins]
         own = list(by_bin.values())
@@ -198,6 +216,7 @@ def results_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         milliseconds = _weighted(own, "plan_ms_per_step", steps)
         cells += [_cell(work, ".0f"), _cell(milliseconds, ".2f")]
         cells.append(_cell(_weighted(own, "spl", episodes), ".2f"))
+        cells += [str(sum(row.get(name, 0) for row in own)) for name in endings]
         table.add_row(label, str(num_levels), *cells)
     return table
 

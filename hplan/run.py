@@ -31,6 +31,8 @@ EVALUATED_WITH = (
     "nodes",
     "accelerator",
     "data.folder",
+    "task.name",
+    "agent.",
     "evaluation.",
     "hierarchy.level.planner.",
     "hierarchy.overrides.planner.",

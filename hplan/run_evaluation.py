@@ -47,7 +47,7 @@ def evaluate_run(
     )
     name = (
         as_file_name(task.name)
-        + ("-l2" if settings.energy == "l2" else "")
+        + ("" if settings.energy == "distance" else f"-{settings.energy}")
         + ("-brief" if brief else "")
     )
     folder, shown = run_dir / "eval" / name, run_dir / "tensorboard" / f"eval-{name}"

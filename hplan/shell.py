@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hplan.arguments import Arguments, read_arguments
-from hplan.command_line import print_help
+from hplan.command_line import as_yaml, print_help
+from hplan.config import Config
 from hplan.run import is_main_process
 
 
@@ -46,6 +47,14 @@ def say(text: str) -> None:
     """A line for the user, once, however many processes there are."""
     if is_main_process():
         print(text, flush=True)
+
+
+def config_printed(arguments: Arguments, config: Config) -> bool:
+    """Whether --print_config asked for the settings alone, which are printed then."""
+    if "print_config" not in arguments.switches:
+        return False
+    print(as_yaml(config), end="")
+    return True
 
 
 class _Console(logging.Handler):

@@ -17,6 +17,9 @@ Attributes of node 0, the goal; None where it is not known:
     episode: index in its suite.
     update: optimiser update that the weights come from.
     env_steps: taken. optimal_steps: env steps of the shortest path. success: bool.
+    stuck: bool, it failed, and the agent itself reported that it was stuck. refused: bool, the
+        agent ended it, having no plan free of what is forbidden. unsafe: bool, it ended where
+        something happened that never should.
     observations: picture at every env step from 0 to env_steps; [] if there are none.
     goal: picture of the goal's observation.
     Further attributes may be added, if they are text, numbers, true or false.
@@ -45,13 +48,15 @@ from hplan.tree_checks import (
     check_pictures,
     check_plan,
     checked_goal,
+    find_cycle,
     shown,
 )
 
-VERSION = 2
+VERSION = 3
 ROOT = 0
 _LATER = ("target", "target_distance")  # which the first files of version 2 lack
 _NEW = ("energies", "energy_unit", "subgoal", "subgoal_distance", *_LATER)  # since version 2
+_OTHER = ("support",)  # before version 3 it was in standard deviations of the prior
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +69,11 @@ class PlanRecord:
         level: k of the level that planned, 0 at the bottom.
         cause: why it was made: first of its level ("start"), on schedule ("clock"), the plan before
             it carried out ("done"), another target from above ("target_changed"), a prediction that
-            failed ("surprise").
+            failed ("surprise"), a subgoal that the level below could not approach ("infeasible").
         made: env step at which it was made.
-        outcome: how it ended: with the episode ("success", "out_of_steps"); else its target met
-            ("reached"); else carried out without that ("done"), its time over ("expired"), or as
-            the causes ("target_changed", "surprise").
+        outcome: how it ended: with the episode ("success", "out_of_steps", "refused", "unsafe");
+            else its target met ("reached"); else carried out without that ("done"), its time over
+            ("expired"), or as the causes ("target_changed", "surprise", "infeasible").
         ended: env step at which it ended.
         energy_before: energy towards its target where it was made.
         energy_promised: energy towards its target where its prediction ends.
@@ -79,8 +84,9 @@ class PlanRecord:
         horizon: steps of the level that it looks ahead.
         steps_promised: env steps that it lasts by its own prediction; None if it promises none.
         predictor_evaluations: predictor rows that its search took.
-        support: how far outside the data: largest |eps| of its macro-actions' noise, in standard
-            deviations of the prior; None where actions are discrete.
+        support: how far outside the data: where its farthest macro-action's distance to the nearest
+            real one lies among such distances of the data's own, a percentile from 0 to 100; None
+            where actions are discrete.
         subgoal: picture of the real observation whose latent is nearest to the first subgoal that
             it set; None if it set none (at the bottom) or nobody looked.
         subgoal_distance: mean squared difference between these two latents, in units of the mean
@@ -160,7 +166,7 @@ def _tree(plans: Iterable[dict[str, Any]], goal: dict[str, Any], pictures: Any) 
 
 def _check_tree(graph: nx.DiGraph) -> None:
     """Refuses parents that are circular, not of a level above, or younger than their children."""
-    if cycle := _find_cycle({child: parent for parent, child in graph.edges}):
+    if cycle := find_cycle({child: parent for parent, child in graph.edges}, ROOT):
         more = " -> ..." if len(cycle) > 10 else ""
         raise ValueError(f"the plans form a cycle: {' -> '.join(map(str, cycle[:10]))}{more}")
     for parent, child in graph.edges:
@@ -174,25 +180,6 @@ def _check_tree(graph: nx.DiGraph) -> None:
             raise ValueError(
                 f"plan {child} was made at {below['made']}, before its parent {parent}"
             )
-
-
-def _find_cycle(parents: Mapping[int, int]) -> list[int]:
-    """Plans that serve each other in a circle, each before the one that serves it; or none.
-
-    Looks at each plan once: networkx would begin anew at every one.
-    """
-    below_goal = {ROOT}
-    for plan in parents:
-        path: dict[int, None] = {}
-        while plan not in below_goal and plan not in path:
-            path[plan] = None
-            plan = parents[plan]
-        if plan in path:
-            cycle = list(path)[list(path).index(plan) :][::-1]
-            first = cycle.index(min(cycle))
-            return cycle[first:] + cycle[:first]
-        below_goal.update(path)
-    return []
 
 
 def tree_json(graph: nx.DiGraph) -> str:
@@ -211,7 +198,8 @@ def tree_json(graph: nx.DiGraph) -> str:
 def parse_tree(data: object) -> nx.DiGraph:
     """The tree that parsed node-link JSON of any version holds, checked as `build_tree` does.
 
-    It comes back as of the present version: attributes that an old one lacks are None, or empty.
+    It comes back as of the present version: attributes that an old one lacks, or has in another
+    unit, are None, or empty.
 
     Raises:
         ValueError: whatever else the data is; says in one line why.
@@ -232,11 +220,13 @@ def parse_tree(data: object) -> nx.DiGraph:
         raise ValueError(f"plan {odd[0]} is without a parent or does not exist")
     pictures = facts.get("pictures")
     if version < VERSION:
+        lacking = dict.fromkeys(_LATER)
+        nodes = {n: {**lacking, **nodes[n], **dict.fromkeys(_OTHER)} for n in nodes}
+    if version == 1:
         # Its indices were into the data of the run; nobody ever wrote one.
         goal, pictures = {**goal, "goal": None}, []
         nodes = {plan: {**nodes[plan], **dict.fromkeys(_NEW)} for plan in nodes}
-    later = dict.fromkeys(_LATER)
-    plans = [{**later, **nodes[plan], "plan": plan, "parent": parents[plan]} for plan in nodes]
+    plans = [{**nodes[plan], "plan": plan, "parent": parents[plan]} for plan in nodes]
     return _tree(plans, goal, pictures)
 
 

@@ -9,9 +9,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from hplan.config import Config, level_configs
+from hplan.config import Config
 from hplan.diagnostics import ValidationPairs, validate
 from hplan.distributed import rank
+from hplan.level_config import level_configs
 from hplan.objective import ClipBatch, distances_loss, stack_loss
 
 LEAST_NATS = 0.02  # of a macro-action; those that planned well told 0.7 to 1.8

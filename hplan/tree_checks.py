@@ -10,11 +10,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-Cause = Literal["start", "clock", "done", "target_changed", "surprise"]
+Cause = Literal["start", "clock", "done", "target_changed", "surprise", "infeasible"]
 Outcome = Literal[
-    "done", "reached", "expired", "target_changed", "surprise", "success", "out_of_steps"
+    "done", "reached", "expired", "target_changed", "surprise", "infeasible",
+    "success", "out_of_steps", "refused", "unsafe",
+]  # fmt: skip
+WITH_EPISODE = ("success", "out_of_steps", "refused", "unsafe")  # outcomes of its last plans
+EnergyUnit = Literal[
+    "env steps", "squared latent difference", "smooth latent difference", "one minus cosine"
 ]
-EnergyUnit = Literal["env steps", "squared latent difference"]
 
 LARGEST = 2**53 - 1  # up to here an integer is the same in a browser
 MOST_LEVELS = 100
@@ -65,6 +69,7 @@ def _list_of(kind: Kind) -> Kind:
 
 
 _COUNT = _integer(0)
+_PERCENTILE = Kind(lambda v: _is_finite(v) and 0 <= v <= 100, "a number from 0 to 100")
 _TEXT = Kind(_is_text, f"text of at most {LONGEST_TEXT} characters")
 _NUMBER = Kind(_is_finite, "a finite number")
 _YES_OR_NO = Kind(lambda v: type(v) is bool, "true or false")
@@ -90,7 +95,7 @@ PLAN: dict[str, Kind] = {
     "horizon": _integer(1),
     "steps_promised": _optional(_NUMBER),
     "predictor_evaluations": _COUNT,
-    "support": _optional(_NUMBER),
+    "support": _optional(_PERCENTILE),
     "subgoal": _optional(_COUNT),
     "subgoal_distance": _optional(_NUMBER),
     "target": _optional(_COUNT),
@@ -109,6 +114,9 @@ GOAL: dict[str, Kind] = {
     "env_steps": _optional(_COUNT),
     "optimal_steps": _optional(_COUNT),
     "success": _optional(_YES_OR_NO),
+    "stuck": _optional(_YES_OR_NO),
+    "refused": _optional(_YES_OR_NO),
+    "unsafe": _optional(_YES_OR_NO),
     "observations": _list_of(_COUNT),
     "goal": _optional(_COUNT),
 }
@@ -186,6 +194,25 @@ def check_plan(plan: Mapping[Any, Any], goal: Mapping[str, Any], num_pictures: i
         )
     for key in ("subgoal", "target"):
         _check_indices(name, key, [plan[key]], num_pictures)
+
+
+def find_cycle(parents: Mapping[int, int], root: int) -> list[int]:
+    """Plans that serve each other in a circle, each before the one that serves it; or none.
+
+    Looks at each plan once: networkx would begin anew at every one.
+    """
+    below_goal = {root}
+    for plan in parents:
+        path: dict[int, None] = {}
+        while plan not in below_goal and plan not in path:
+            path[plan] = None
+            plan = parents[plan]
+        if plan in path:
+            cycle = list(path)[list(path).index(plan) :][::-1]
+            first = cycle.index(min(cycle))
+            return cycle[first:] + cycle[:first]
+        below_goal.update(path)
+    return []
 
 
 def _check_indices(name: str, key: str, indices: Iterable[int | None], num_pictures: int) -> None:

@@ -25,6 +25,7 @@ CAUSES = {
     "done": "the plan before was carried out",
     "target_changed": "it has another target now",
     "surprise": "a prediction failed",
+    "infeasible": "the level below could not approach its subgoal",
 }
 OUTCOMES = {
     "done": ("✓", "green"),
@@ -33,7 +34,10 @@ OUTCOMES = {
     "expired": ("◷", "yellow"),
     "target_changed": ("↷", "yellow"),
     "surprise": ("!", "magenta"),
+    "infeasible": ("⊘", "bright_magenta"),
     "out_of_steps": ("✗", "red"),
+    "refused": ("■", "bold red"),
+    "unsafe": ("▲", "bold bright_red"),
 }
 FOLDED_FROM = 3  # plans; two lines are no harder to read than one that counts them
 
@@ -99,13 +103,22 @@ def goal_summary(goal: Mapping[str, Any]) -> str:
     return " · ".join(form.format(clean(goal[key])) for key, form in known.items())
 
 
+def ending(goal: Mapping[str, Any]) -> str:
+    """How an episode that tells it ended, as an outcome."""
+    if goal["success"]:
+        return "success"
+    return next((name for name in ("unsafe", "refused") if goal.get(name)), "out_of_steps")
+
+
 def _goal_line(graph: nx.DiGraph) -> Text:
     goal = graph.nodes[ROOT]
     line = Text(goal_summary(goal) or "an episode", style="bold")
     if goal.get("success") is not None:
-        name = "success" if goal["success"] else "out_of_steps"
+        name = ending(goal)
         symbol, style = OUTCOMES[name]
-        line.append(f" · {symbol} {'success' if goal['success'] else 'failed'}", style)
+        line.append(f" · {symbol} {'failed' if name == 'out_of_steps' else name}", style)
+        if goal.get("stuck"):
+            line.append(" · the agent reported that it was stuck", style)
     return line
 
 

@@ -26,6 +26,7 @@ MARKS = {
     "done": ("s", "#2a7f3f"),
     "target_changed": ("v", "#b36b00"),
     "surprise": ("X", "#b3261e"),
+    "infeasible": ("P", "#7b1fa2"),
 }
 
 

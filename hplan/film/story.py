@@ -7,9 +7,15 @@ from typing import Any
 import networkx as nx
 
 from hplan.subgoal_tree import ROOT
-from hplan.tree_text import CAUSES
+from hplan.tree_text import CAUSES, ending
 
 PlanNode = Mapping[str, Any]
+ENDINGS = {
+    "success": "GOAL REACHED",
+    "out_of_steps": "OUT OF STEPS",
+    "refused": "REFUSED TO ACT",
+    "unsafe": "UNSAFE",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,5 +100,6 @@ class Story:
             text += f"{CAUSES[node['cause']]} ({node['cause']})"
             text += f", with {len(newest) - 1} below it" if len(newest) > 1 else ""
         if now == self.last and self.goal.get("success") is not None:
-            text = ("GOAL REACHED" if self.goal["success"] else "OUT OF STEPS") + "  ·  " + text
+            stuck = ", THE AGENT SAYS IT IS STUCK" if self.goal.get("stuck") else ""
+            text = f"{ENDINGS[ending(self.goal)]}{stuck}  ·  {text}"
         return text

@@ -139,7 +139,7 @@ def _plan(
         "cause": cause, "outcome": outcome, "energies": energies, "energy_unit": "env steps",
         "energy_before": energies[0], "energy_promised": round(0.1 * start, 6),
         "energy_ended": energies[-1], "horizon": 4, "steps_promised": float(steps),
-        "predictor_evaluations": 2048, "support": round(chance.uniform(1, 2.5), 6),
+        "predictor_evaluations": 2048, "support": round(chance.uniform(5, 99), 6),
         "subgoal": None, "subgoal_distance": round(chance.random() / 2, 6) if level else None,
         "target": None, "target_distance": None,
     }  # fmt: skip

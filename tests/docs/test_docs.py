@@ -27,7 +27,9 @@ RECORDS = [
     plan(2, 1, 1, 0, 4, energy_ended=3.0, outcome="expired"),
     plan(3, 2, 0, 0, 4, energy_before=9.0, energy_promised=1.0, energy_ended=2.0),
     plan(4, 1, 1, 4, 11, cause="clock", energy_ended=6.0),
-    plan(5, 4, 0, 4, 6, cause="surprise", outcome="surprise", energy_ended=7.0, energy_before=9.0),
+    plan(
+        5, 4, 0, 4, 6, cause="surprise", outcome="infeasible", energy_ended=7.0, energy_before=9.0
+    ),
     plan(6, 4, 0, 6, 11, cause="surprise", energy_ended=None),
     plan(7, 0, 0, 11, 29, cause="target_changed", outcome="out_of_steps", energy_before=None),
 ]

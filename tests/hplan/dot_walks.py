@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from hplan.config import HierarchyConfig, LevelConfig, LossConfig, ModelConfig, level_configs
 from hplan.data import ClipSampler
 from hplan.dataset import EpisodeStore, ObservationSpec
 from hplan.level import Level
+from hplan.level_config import HierarchyConfig, LevelConfig, LossConfig, ModelConfig, level_configs
 from hplan.objective import EncodedClips
 from levels.build import build_levels
 

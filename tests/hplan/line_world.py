@@ -13,14 +13,16 @@ from torch import Tensor, nn
 
 from hplan.agent import Agent
 from hplan.agent_state import PlanEvent
-from hplan.config import EvaluationConfig, HierarchyConfig, LevelConfig, level_configs
+from hplan.config import AgentConfig
 from hplan.dataset import ObservationSpec
-from hplan.episodes import Task, encode_goals
+from hplan.episodes import Task
+from hplan.goals import Goals
 from hplan.level import Level
+from hplan.level_config import HierarchyConfig, LevelConfig, level_configs
 
 MOVES = ((-1.0,), (0.0,), (1.0,))
 BACK, STAY, AHEAD = range(3)
-NO_ESCAPE = EvaluationConfig(memory=0)
+NO_ESCAPE = AgentConfig(memory=0, feedback=0)
 Hurdle = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -119,12 +121,19 @@ def line_stack(*ratios: int, moves: tuple[tuple[float, ...], ...] = MOVES) -> nn
         )
     for level in levels:
         level.move.fill_(1 / width)  # a step changes one dimension by one
+        level.rollout_error.fill_(0.1 / width)
     return nn.ModuleList(levels)
 
 
 def line_configs(num_levels: int, **planner: list) -> list[LevelConfig]:
     """Tree at the bottom, CEM above; `planner` gives settings level by level, bottom first."""
-    settings = {"search": ["tree", "cem"], "horizon": [3, 4], "reach": [4.0], "tolerance": [0.5]}
+    settings = {
+        "search": ["tree", "cem"],
+        "horizon": [3, 4],
+        "clock": [100, 1],
+        "reach": [4.0],
+        "tolerance": [0.5],
+    }
     overrides = {f"planner.{name}": values for name, values in (settings | planner).items()}
     return level_configs(HierarchyConfig(num_levels=num_levels, overrides=overrides))
 
@@ -188,13 +197,14 @@ class Walk:
     Attributes:
         actions: (T, B); states: (T + 1, B, D).
         events: plans made at each env step.
-        tops: (T, B) the level that headed for the goal.
+        tops: (T, B) the level that headed for the goal; stuck: (T, B) bool, as the agent says.
     """
 
     actions: np.ndarray
     states: np.ndarray
     events: list[list[PlanEvent]]
     tops: np.ndarray
+    stuck: np.ndarray
 
 
 def walk(
@@ -209,17 +219,23 @@ def walk(
 ) -> Walk:
     """Lets an agent act, and keeps all that it did."""
     worlds, generator = task.batch(starts), noise(seed)
-    state, goal_latents = agent.start(len(starts)), encode_goals(agent, task.observe(goals))
+    state = agent.start(len(starts))
+    sought = Goals.observed(agent.levels, torch.from_numpy(task.observe(goals)))
     running = torch.tensor(alive or (True,) * len(starts))
-    actions, states, events, tops = [], [np.array(worlds.states)], [], []
+    actions, states, events, tops, stuck = [], [np.array(worlds.states)], [], [], []
     for _ in range(num_steps):
         obs = torch.from_numpy(worlds.observe())
-        chosen, state, made = agent.act(state, obs, goal_latents, running, generator)
+        chosen, state, made = agent.act(state, obs, sought, running, generator)
         worlds.step(chosen.numpy())
         actions.append(chosen.numpy())
         states.append(np.array(worlds.states))
         events.append(made)
         tops.append(state.top.numpy())
+        stuck.append(state.is_stuck.numpy())
     return Walk(
-        actions=np.stack(actions), states=np.stack(states), events=events, tops=np.stack(tops)
+        actions=np.stack(actions),
+        states=np.stack(states),
+        events=events,
+        tops=np.stack(tops),
+        stuck=np.stack(stuck),
     )

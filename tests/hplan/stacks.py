@@ -7,8 +7,9 @@ from torch import nn
 
 from hplan.arguments import read_arguments
 from hplan.command_line import read_config
-from hplan.config import Config, level_configs
+from hplan.config import Config
 from hplan.data import ClipSampler
+from hplan.level_config import level_configs
 from hplan.objective import distances_loss, encode_clips, stack_loss
 from levels.build import build_levels
 from tasks import Task, build_task

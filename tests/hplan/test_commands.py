@@ -175,6 +175,8 @@ def test_make_passes_only_what_is_set() -> None:
         "-m hplan train --config tiny --task rooms --levels 3 --seed 4 --devices 2 --nodes 1 "
         "--run a --resume --energy l2"
     )
+    line = " ".join(made("curve RUN=a EFFORTS=0.5,2 BESIDE=b,c").split())
+    assert line.endswith("-m hplan curve --run a --efforts 0.5,2 --beside b,c")
     assert "-m hplan eval --levels 3 --run runs/a" in " ".join(
         made("eval RUN=runs/a LEVELS=3").split()
     )

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hplan.config import (
-    Config,
+from hplan.config import Config
+from hplan.level_config import (
     HierarchyConfig,
     LevelConfig,
     LossConfig,

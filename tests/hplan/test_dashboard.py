@@ -20,7 +20,8 @@ def _row(method="hierarchical", energy="distance", bin_="far", **changes):
         "method": method, "energy": energy, "energy_level": 0, "bin": bin_, "episodes": 4,
         "success_rate": 0.75, "ci_low": low, "ci_high": high, "spl": 0.5, "env_steps_mean": 60.0,
         "plan_ms_per_step": 2.0, "predictor_evaluations_per_step": 300.0, "flops_per_step": 1e6,
-        "replans_by_level": [20.0, 4.0], "early_replans_by_cause": {"surprise": 1.5},
+        "predictor_evaluations_by_level": [260.0, 40.0], "replans_by_level": [20.0, 4.0],
+        "early_replans_by_cause": {"surprise": 1.5}, "stuck": 1, "refused": 0, "unsafe": 0,
     }  # fmt: skip
     return row | changes
 
@@ -52,6 +53,10 @@ def test_rows_become_scalars_at_the_update_of_the_weights(logged):
     # 60 env steps of 2 ms in 20 decisions are 6 ms a decision.
     assert value[f"plan/ms_per_decision/{place}"] == pytest.approx(6.0)
     assert value[f"plan/flops_per_decision/{place}"] == pytest.approx(3e6)
+    work = [value[f"plan/predictor_evaluations_per_step_level{k}/{place}"] for k in range(2)]
+    assert work == [260.0, 40.0]
+    told = [value[f"plan/{name}_rate/{place}"] for name in ("stuck", "refused", "unsafe")]
+    assert told == [0.25, 0, 0]
     assert len([tag for tag in value if tag.startswith("plan/success_rate/")]) == 2
 
 
@@ -59,7 +64,7 @@ def test_a_method_that_never_plans_has_no_time_per_decision(logged):
     row = _row("random", "none", replans_by_level=[0.0])
     tags = logged(lambda writer: log_rows(writer, [row], 1)).Tags()["scalars"]
     assert "plan/success_rate/far/random" in tags
-    assert not [tag for tag in tags if "decision" in tag]
+    assert not [tag for tag in tags if "decision" in tag or "step_level" in tag or "stuck" in tag]
 
 
 def test_the_figure_draws_every_method_with_its_interval():

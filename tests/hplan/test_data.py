@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from hplan.config import LevelConfig, LossConfig, ModelConfig
 from hplan.data import ClipSampler, ClipStream, check_clips
 from hplan.dataset import EpisodeStore, ObservationSpec
+from hplan.level_config import LevelConfig, LossConfig, ModelConfig
 
 E, T, B, G, CLIP = 13, 23, 6, 5, 7
 """Episodes, their longest, clips, goals, env steps of a clip (B divides by 2 and 3 processes)."""

@@ -1,14 +1,17 @@
 """A hierarchy of depth one is flat planning, bit for bit, on real episodes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from hplan.agent import NUM_CORRECTIONS, Agent
-from hplan.config import level_configs
-from hplan.energy import arrival_energy, avoiding, step_cost, target_energy
-from hplan.search.tree import tree
+from hplan.energy import Avoiding, TargetEnergy, arrival_energy, step_cost
+from hplan.level_config import level_configs
+from hplan.search.beam import beam
+from hplan.search.problem import Problem
 from tests.hplan.line_world import noise, walk
 from tests.hplan.stacks import tiny_config, tiny_stack, tiny_task
 
@@ -18,7 +21,7 @@ class Mended:
 
     def __init__(self, level, wrong, radius) -> None:
         self.level, self.wrong, self.radius = level, wrong, radius
-        self.num_actions, self.action_prior = level.num_actions, None
+        self.num_actions = level.num_actions
 
     def predict(self, z: Tensor, action: Tensor) -> Tensor:
         after = self.level.predict(z, action)
@@ -27,39 +30,44 @@ class Mended:
             after = torch.where((near & (action.argmax(-1) == number)).unsqueeze(-1), end, after)
         return after
 
+    def of(self, rows: Tensor) -> "Mended":
+        return self
+
 
 def _flat_actions(agent: Agent, task, start, goal, num_steps) -> tuple[list[int], int]:
     """Flat planning written out for one episode; also how often the world surprised it."""
     level, planner, settings = agent.levels[0], agent.configs[0].planner, agent.settings
     near = arrival_energy(level, planner.tolerance, agent.energy)
-    unit, radius = step_cost(level, agent.energy), settings.surprise * float(level.move)
+    unit, limits = step_cost(level, agent.energy), planner.surprise * level.rollout_error
     same_place = agent.start(1).corrections.radius
     worlds, target = task.batch(start), level.encode(torch.from_numpy(task.observe(goal)))
     plan, before, done, past, wrong, actions = None, None, 0, [], [], []
     for _ in range(num_steps):
         z = level.encode(torch.from_numpy(worlds.observe()))
-        gap = 0.0 if plan is None else float((plan.latents[:, done] - z).square().mean())
-        if gap > radius:
+        gap = 0.0 if not done else float((plan.latents[:, done] - z).square().mean())
+        failed = gap > float(limits[min(max(done, 1), len(limits)) - 1])
+        if failed:
             wrong.append((before, actions[-1], z))
-        if plan is None or done == plan.num_steps or gap > radius:
+        if plan is None or done == plan.num_steps or failed:
             past = [z, *past][: settings.memory]
-            energy = avoiding(
-                target_energy(level, target, agent.energy),
-                torch.stack(past, dim=1),
-                torch.ones(1, len(past), dtype=torch.bool),
-                radius,
-                settings.avoid_penalty * unit,
+            energy = Avoiding(
+                energy=TargetEnergy(level=level, target=target.unsqueeze(1), name=agent.energy),
+                places=torch.stack(past, dim=1),
+                valid=torch.ones(1, len(past), dtype=torch.bool),
+                radius=same_place,
+                penalty=settings.avoid_penalty * unit,
             )
-            plan = tree(
-                Mended(level, wrong[-NUM_CORRECTIONS:], same_place),
-                z,
-                energy,
+            problem = Problem(
+                model=Mended(level, wrong[-NUM_CORRECTIONS:], same_place),
+                z=z,
+                energy=energy,
                 cost=unit,
                 arrival=near if agent.energy == "distance" else torch.inf,
-                config=planner,
-                warm_start=None,
-                generator=noise(),
+                support=None,
+                guard=None,
+                deadline=None,
             )
+            plan = beam(problem, config=planner, warm_start=None, generator=noise())
             done = 0
         actions.append(int(plan.actions[0, done].argmax()))
         done, before = done + 1, z
@@ -76,7 +84,7 @@ def test_a_hierarchy_of_depth_one_acts_as_flat_planning_bit_for_bit(num_updates,
         levels=levels,
         configs=level_configs(config.hierarchy),
         energy=energy,
-        settings=config.evaluation,
+        settings=replace(config.agent, stuck_after=0),
     )
     suite = task.suite(episodes_per_bin=2, seed=0)
     num_surprises = 0

@@ -2,6 +2,7 @@
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from hplan.config import LevelConfig, LossConfig, ModelConfig
+import hplan.diagnostics
 from hplan.diagnostics import (
     ValidationPairs,
     effective_rank,
@@ -18,7 +19,10 @@ from hplan.diagnostics import (
     validate,
 )
 from hplan.level import Level
-from hplan.objective import ClipBatch
+from hplan.level_config import LevelConfig, LossConfig, ModelConfig
+from hplan.objective import ClipBatch, encode_clips
+from hplan.support import support_percentile
+from tests.hplan.dot_walks import dot_walks, seeded, small_stack
 
 M, D, B, T, G, H, NUM_ACTIONS = 29, 7, 5, 23, 3, 2, 2
 """Latents, their width, clips, env steps, goals, rollout depth, actions (left and right)."""
@@ -196,3 +200,75 @@ def test_a_collapsed_level_is_reported_in_finite_numbers():
     assert metrics["level0/effective_rank"].item() == pytest.approx(1.0)
     assert all(torch.isfinite(metrics[f"level0/relative_error_{h}"]) for h in (1, 2))
     assert metrics["level0/l2_rank_correlation"] == 0
+
+
+def _measured(num_levels=3, clips=None, seed=0):
+    """A stack that validation has been through, its settings, its clips."""
+    levels, configs = small_stack(num_levels)
+    clips = dot_walks() if clips is None else clips
+    validate(levels, configs, clips, None, seeded(seed))
+    return levels, configs, clips
+
+
+def _other_walks(row):
+    """The same clips with the actions of one of them turned round."""
+    clips = dot_walks()
+    actions = clips.actions.clone()
+    actions[row] = actions[row].flip(0)
+    return replace(clips, actions=actions)
+
+
+def test_other_real_macro_actions_spread_evenly_over_the_percentiles():
+    levels, configs, clips = _measured()
+    assert not levels[0].is_bank_measured and levels[0].bank.numel() == 0
+    for k in (1, 2):
+        # The bank is the first clip's. Draws of the other's macro-actions, and such from afar:
+        drawn = [
+            encode_clips(levels, configs, clips, seeded(s))[k].action[1:] for s in range(1, 12)
+        ]
+        found = support_percentile(levels[k], torch.cat(drawn).detach())
+        assert found.mean().item() == pytest.approx(50, abs=4)
+        for least in (0, 25, 50, 75):
+            share = ((found >= least) & (found <= least + 25)).float().mean()
+            assert share.item() == pytest.approx(0.25, abs=0.06)
+        far = support_percentile(levels[k], torch.cat(drawn).detach() + 10 * levels[k].bank.std(0))
+        assert (far == 100).all()
+        assert (support_percentile(levels[k], levels[k].bank[None]) < 1).all(), "the bank itself"
+
+
+def test_the_bank_and_its_gaps_come_from_different_clips():
+    levels, _, _ = _measured(2)
+    for row, changes in ((0, True), (1, False)):
+        other, _, _ = _measured(2, _other_walks(row))
+        assert torch.equal(other[1].bank, levels[1].bank) == (not changes)
+        assert not torch.equal(other[1].bank_gaps, levels[1].bank_gaps)
+
+
+def test_a_bank_is_drawn_as_in_training_from_its_seed_alone():
+    levels, configs, clips = _measured(2)
+    again, _, _ = _measured(2)
+    assert torch.equal(levels[1].bank, again[1].bank)
+    assert not torch.equal(levels[1].bank, _measured(2, seed=1)[0][1].bank)
+    at_level = encode_clips(levels, configs, clips, seeded())[1]
+    mean, std = at_level.action_mean[0].detach(), at_level.action_std[0].detach()
+    bank = levels[1].bank
+    assert bank.mean(0) == pytest.approx(mean.mean(0), abs=0.2)
+    expected = (std.square().mean(0) + mean.var(0)).sqrt()
+    assert torch.allclose(bank.std(0), expected, rtol=0.15)
+    assert (mean.std(0) < 0.5 * bank.std(0)).all(), "means alone would be a narrower bank"
+
+
+def test_metrics_do_not_depend_on_whether_banks_are_measured(monkeypatch):
+    results = []
+    for measure in (True, False):
+        if not measure:
+            monkeypatch.setattr(hplan.diagnostics, "_measure_bank", lambda *args: None)
+        levels, configs = small_stack(3)
+        generator, before = seeded(), torch.get_rng_state()
+        metrics = validate(levels, configs, dot_walks(), None, generator)
+        assert torch.equal(torch.get_rng_state(), before)
+        results.append((metrics, generator.get_state()))
+        assert bool(levels[2].is_bank_measured) == measure
+    (with_banks, state), (without, same_state) = results
+    assert with_banks.keys() == without.keys() and torch.equal(state, same_state)
+    assert all(torch.equal(with_banks[name], without[name]) for name in without)

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from hplan.config import LossConfig
 from hplan.diagnostics import latent_std
 from hplan.level import LevelSpec
+from hplan.level_config import LossConfig
 from hplan.objective import distance_loss, distances_loss, encode_clips, stack_loss
 from levels.distances import EmbeddingDistance
 from tests.hplan.dot_walks import (

@@ -12,10 +12,10 @@ import torch.multiprocessing as mp
 from torch import nn
 
 import hplan.distributed
-from hplan.config import HierarchyConfig, LevelConfig, LossConfig, ModelConfig, level_configs
 from hplan.data import ClipSampler
 from hplan.dataset import EpisodeStore, ObservationSpec
 from hplan.distributed import batch_rand, batch_randn, global_mean, global_sum, rank, world_size
+from hplan.level_config import HierarchyConfig, LevelConfig, LossConfig, ModelConfig, level_configs
 from hplan.objective import distances_loss, stack_loss
 from levels.build import build_levels
 

@@ -1,5 +1,7 @@
 """Episodes run with an agent: what they cost, what is kept of them, and the floor and ceiling."""
 
+from dataclasses import dataclass
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -7,35 +9,48 @@ import torch
 
 from hplan.agent import Agent
 from hplan.agent_state import Cause
-from hplan.config import EvaluationConfig, level_configs
-from hplan.episodes import Task, Worlds, run_agent, run_random, run_shortest_paths
+from hplan.config import AgentConfig
+from hplan.episodes import (
+    Hazardous,
+    Task,
+    Worlds,
+    run_agent,
+    run_random,
+    run_shortest_paths,
+)
+from hplan.guardrails import Guardrail
+from hplan.level_config import level_configs
 from hplan.subgoal_tree import ROOT, load_tree, save_tree
+from hplan.tree_checks import WITH_EPISODE
 from tests.hplan.line_world import LineTask, line_configs, line_stack, noise, positions
 from tests.hplan.stacks import tiny_config, tiny_stack, tiny_task
 
-NUM_EPISODES = 8
+NUM_EPISODES = 4
 
 
-def _line_agent(*ratios: int, energy="distance") -> Agent:
+def _line_agent(*ratios: int, guardrails=(), **settings) -> Agent:
     levels = line_stack(*ratios)
     return Agent(
         levels=levels,
         configs=line_configs(len(levels)),
-        energy=energy,
-        settings=EvaluationConfig(),
+        energy="distance",
+        settings=AgentConfig(**settings),
+        guardrails=list(guardrails),
     )
 
 
 @pytest.fixture(scope="module")
 def rooms():
     """Real episodes of a briefly trained stack of three levels, every plan kept."""
-    config = tiny_config(3, "--evaluation.episodes_per_bin 4")
+    planner = "--hierarchy.level.planner"
+    brisk = f"{planner}.num_candidates 16 {planner}.num_elites 4 {planner}.num_iterations 2"
+    config = tiny_config(3, brisk)
     task, levels = tiny_task(config), tiny_stack(config, num_updates=20)
-    suite = task.suite(episodes_per_bin=4, seed=0)
+    suite = task.suite(episodes_per_bin=2, seed=0)
     # Goals count as near only where they are, so that the levels above have something to do.
     configs = level_configs(config.hierarchy)
-    agent = Agent(levels=levels, configs=configs, energy="l2", settings=config.evaluation)
-    budgets = np.full(NUM_EPISODES, 30)
+    agent = Agent(levels=levels, configs=configs, energy="l2", settings=config.agent)
+    budgets = np.full(NUM_EPISODES, 20)
     return run_agent(
         agent, task, suite.starts, suite.goals, budgets, generator=noise(), keep_plans=NUM_EPISODES
     )
@@ -67,7 +82,7 @@ def test_a_plan_ends_when_the_next_of_its_level_is_made_or_with_its_episode(room
             own = [record for record in recording.plans if record.level == level]
             for plan, after in zip(own, own[1:], strict=False):
                 assert plan.ended == after.made
-                assert plan.outcome in ("done", "reached", "expired", "target_changed", "surprise")
+                assert plan.outcome not in WITH_EPISODE
             for plan in own[-1:]:
                 assert (plan.outcome, plan.ended) == (last, rooms.env_steps[episode])
             assert [plan.cause == "start" for plan in own] == [i == 0 for i in range(len(own))]
@@ -83,6 +98,9 @@ def test_plans_are_counted_by_level_and_by_cause(rooms):
         assert rooms.plans_by_cause[episode].sum() == len(records)
         kept = sum(record.predictor_evaluations for record in records)
         assert kept <= rooms.evaluations[episode], "searches that came to nothing count as well"
+    assert rooms.evaluations_by_level.shape == (NUM_EPISODES, 3)
+    assert (rooms.evaluations_by_level.sum(0) > 0).all(), "every level worked"
+    assert np.array_equal(rooms.evaluations, rooms.evaluations_by_level.sum(1))
     assert rooms.plans_by_cause[:, Cause.SURPRISE].sum() > 0
     assert (rooms.flops > rooms.evaluations).all() and rooms.seconds > 0
 
@@ -116,6 +134,67 @@ def test_episodes_that_are_over_cost_no_work():
         # One search of three steps for every three env steps.
         searches = np.array([1, 1, -(-last // 3)])
         assert found.evaluations.tolist() == (searches * (3 + 9 + 27)).tolist()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cliff(LineTask):
+    """A line on which no one should be at position 3."""
+
+    def is_unsafe(self, states):
+        return np.asarray(states)[:, 0] == 3
+
+
+def test_an_episode_ends_where_it_becomes_unsafe_without_success():
+    assert isinstance(Cliff(), Hazardous) and not isinstance(LineTask(), Hazardous)
+    starts, goals, budgets = positions(0, 5, 0, 2), positions(8, 9, 3, -4), np.full(4, 20)
+    for run in (
+        lambda task: run_agent(
+            _line_agent(), task, starts, goals, budgets, generator=noise(), keep_plans=4
+        ),
+        lambda task: run_shortest_paths(task, starts, goals, budgets, seed=0),
+    ):
+        found = run(Cliff())
+        assert found.unsafe.tolist() == [True, False, True, False], "also at the goal itself"
+        assert found.success.tolist() == [False, True, False, True]
+        assert found.env_steps.tolist() == [3, 4, 3, 6]
+        free = run(LineTask())
+        assert free.success.all() and not free.unsafe.any()
+        for episode, recording in found.recordings.items():
+            ends = {plan.outcome for plan in recording.plans if plan.ended == (3, 4, 3, 6)[episode]}
+            assert ("unsafe" if found.unsafe[episode] else "success") in ends
+
+
+def test_an_agent_that_refuses_ends_its_episode_without_a_step():
+    forbidden = Guardrail(name="beyond", by_level=[lambda z: (z[..., 0] > 50).float()])
+    starts, goals, budgets = positions(0, 60, 60), positions(4, 64, 60), np.full(3, 20)
+
+    def run(*guardrails):
+        agent = _line_agent(guardrails=guardrails)
+        return run_agent(agent, LineTask(), starts, goals, budgets, generator=noise(), keep_plans=3)
+
+    found, free = run(forbidden), run()
+    assert found.refused.tolist() == [False, True, False]
+    assert found.success.tolist() == [True, False, True], "who is there need not act"
+    assert found.env_steps.tolist() == [4, 0, 0]
+    assert not found.unsafe.any() and not found.stuck.any()
+    assert free.success.all() and not free.refused.any()
+    assert {len(found.recordings[1].plans)} <= {0, 1}
+    assert all(plan.outcome == "refused" for plan in found.recordings[1].plans)
+
+
+def _held(before, after):
+    """Who is beyond position 50 cannot move."""
+    return np.where(before > 50, before, after)
+
+
+def test_a_failed_episode_tells_whether_the_agent_itself_reported_that_it_was_stuck():
+    task, starts, goals = LineTask(hurdle=_held), positions(60, 0), positions(69, 2)
+    budgets = np.array([60, 60])
+    found = run_agent(_line_agent(), task, starts, goals, budgets, generator=noise())
+    assert found.success.tolist() == [False, True] and found.stuck.tolist() == [True, False]
+    assert found.env_steps.tolist() == [60, 2], "a report alone ends nothing"
+    never = run_agent(_line_agent(stuck_after=0), task, starts, goals, budgets, generator=noise())
+    assert not never.stuck.any()
 
 
 def test_plans_are_kept_of_episodes_spread_evenly():

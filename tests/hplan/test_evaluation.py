@@ -8,20 +8,21 @@ import pytest
 import torch
 
 from hplan.agent import Agent
-from hplan.config import EvaluationConfig, level_configs
+from hplan.config import AgentConfig
 from hplan.episodes import run_agent
 from hplan.evaluation import METHODS, at_least_work, evaluate, work_per_step
+from hplan.level_config import level_configs
 from hplan.results import without_timings
 from hplan.subgoal_tree import load_tree
 from tests.hplan.line_world import LineTask, line_configs, line_stack, noise, positions
 from tests.hplan.stacks import tiny_config, tiny_stack, tiny_task
 
 NUM_TREES = 3
-PLANNER = "--hierarchy.level.planner"
+PLANNER = "--hierarchy.overrides.planner"
 BRISK = (
-    f"{PLANNER}.num_candidates 16 {PLANNER}.num_elites 4 {PLANNER}.num_iterations 2 "
-    "--hierarchy.overrides.planner.horizon [3] --hierarchy.overrides.planner.reach [1.0] "
-    "--evaluation.budget_extra 0"
+    f"{PLANNER}.search [tree,cem] {PLANNER}.converged [0.0] {PLANNER}.num_candidates [16] "
+    f"{PLANNER}.max_candidates [16] {PLANNER}.num_elites [4] {PLANNER}.num_iterations [2] "
+    f"{PLANNER}.horizon [3] {PLANNER}.reach [1.0] --evaluation.budget_extra 0"
 )
 
 
@@ -168,21 +169,26 @@ def test_flat_planning_takes_the_shortest_horizon_that_does_the_work():
         levels=levels,
         configs=line_configs(1, horizon=[1]),
         energy="distance",
-        settings=EvaluationConfig(memory=0),
+        settings=AgentConfig(memory=0),
     )
 
     def run(agent):
         tried.append(agent.configs[0].planner.horizon)
         goals, budgets = positions(24), np.array([24])
-        return run_agent(agent, LineTask(), positions(0), goals, budgets, generator=noise())
+        found = run_agent(
+            agent, LineTask(), positions(0), goals, budgets, generator=noise(), keep_plans=1
+        )
+        runs.append(found)
+        return found
 
     # At horizon h a search of 3 + ... + 3^h rows serves h env steps.
     for work, horizon in ((0.0, 1), (3.0, 1), (3.1, 2), (6.0, 2), (13.0, 3), (14.0, 4)):
-        tried = []
+        tried, runs = [], []
         episodes = at_least_work(agent, work, run)
         assert tried == list(range(1, horizon + 1))
+        assert not any("recordings" in vars(each) for each in runs), "made of the last alone"
         assert work_per_step(episodes) == sum(3**h for h in range(1, horizon + 1)) / horizon
-    tried = []
+    tried, runs = [], []
     at_least_work(agent, 1e9, run)
     assert tried[-1] == 8, "no longer than that"
 
@@ -199,6 +205,31 @@ def test_a_stack_of_one_level_is_its_own_flat_baseline():
         different = {key for key in a if a[key] != b[key]}
         assert different <= {"method", "plan_ms_per_step"}
     assert len(level_configs(config.hierarchy)) == 1
+
+
+def everywhere(k, z):
+    """A guardrail that forbids every place, at every level."""
+    return torch.ones(z.shape[:-1])
+
+
+def test_guardrails_and_effort_of_the_settings_are_those_of_the_agents():
+    config = tiny_config(1, BRISK)
+    task, levels = tiny_task(config), tiny_stack(config, num_updates=2)
+    suite = task.suite(episodes_per_bin=2, seed=0)
+
+    def rows(**settings):
+        changed = replace(config, agent=replace(config.agent, **settings))
+        return evaluate(levels, changed, task, suite, None, methods=["hierarchical"])
+
+    whole, none = rows(), rows(guardrails=["tests.hplan.test_evaluation.everywhere"])
+    assert [row["refused"] for row in none] == [2, 2] and not any(r["refused"] for r in whole)
+    assert [row["successes"] for row in none] == [0, 0]
+    # A tree of horizon 3 over three actions, and one of horizon 2.
+    shorter = rows(effort=1 / 3)
+    for more, less in zip(whole, shorter, strict=True):
+        plans = [row["replans_by_level"][0] / row["env_steps_mean"] for row in (more, less)]
+        work = [row["predictor_evaluations_per_step"] for row in (more, less)]
+        assert [w / p for w, p in zip(work, plans, strict=True)] == pytest.approx([39, 12])
 
 
 def test_an_unknown_method_is_refused_before_anything_is_run():

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from hplan.results import (
+    ENDINGS,
     ROW_KEYS,
     EpisodeOutcomes,
     results_table,
@@ -45,7 +46,12 @@ def _outcomes(**changes):
         env_steps=np.array([10, 50, 8, 30, 80]),
         bin_index=np.array([0, 0, 0, 1, 1]),
         optimal_steps=np.array([5, 7, 8, 15, 20]),
-        predictor_evaluations=np.array([100, 500, 80, 600, 1600]),
+        stuck=np.array([False, True, False, False, False]),
+        refused=np.zeros(E, dtype=bool),
+        unsafe=np.array([False, False, False, False, True]),
+        predictor_evaluations_by_level=np.array(
+            [[70, 30], [400, 100], [60, 20], [500, 100], [1300, 300]]
+        ),
         flops=np.array([1e6, 5e6, 8e5, 6e6, 1.6e7]),
         plan_seconds=0.356,
         replans_by_level=np.array([[5, 1], [25, 5], [4, 1], [15, 3], [40, 8]]),
@@ -109,7 +115,8 @@ def test_spl_in_closed_cases():
 
 def test_rows_have_the_keys_of_the_design_and_hand_computed_values():
     short, medium, far = summarise(_outcomes(), BINS)
-    assert set(short) == set(ROW_KEYS) == DESIGN_KEYS | {"energy", "energy_level"}
+    ours = {"energy", "energy_level", "predictor_evaluations_by_level", *ENDINGS}
+    assert set(short) == set(ROW_KEYS) == DESIGN_KEYS | ours
     assert [row["bin"] for row in (short, medium, far)] == ["short", "medium", "far"]
     assert (short["episodes"], short["successes"]) == (3, 2)
     assert short["success_rate"] == pytest.approx(2 / 3)
@@ -119,6 +126,9 @@ def test_rows_have_the_keys_of_the_design_and_hand_computed_values():
     assert short["optimal_steps_mean"] == pytest.approx(20 / 3)
     assert short["predictor_evaluations_per_step"] == pytest.approx(680 / 68)
     assert medium["predictor_evaluations_per_step"] == pytest.approx(2200 / 110)
+    assert short["predictor_evaluations_by_level"] == pytest.approx([530 / 68, 150 / 68])
+    assert medium["predictor_evaluations_by_level"] == pytest.approx([1800 / 110, 400 / 110])
+    assert [[row[name] for name in ENDINGS] for row in (short, medium)] == [[1, 0, 0], [0, 0, 1]]
     assert medium["flops_per_step"] == pytest.approx(2.2e7 / 110)
     assert short["plan_ms_per_step"] == medium["plan_ms_per_step"] == pytest.approx(356 / 178)
     assert medium["replans_by_level"] == [27.5, 5.5]
@@ -205,24 +215,31 @@ def test_the_table_has_a_line_for_each_method_and_energy(tmp_path):
         _outcomes(method="upper_energy", energy_level=1),
         _outcomes(method="upper_energy", energy_level=2),
         _outcomes(
-            method="random", energy="none", predictor_evaluations=np.zeros(E), plan_seconds=0.0
+            method="random",
+            energy="none",
+            predictor_evaluations_by_level=np.zeros((E, K)),
+            plan_seconds=0.0,
+            stuck=np.zeros(E, dtype=bool),
         ),
     ]
     rows = [row for one in outcomes for row in summarise(one, BINS)]
     table = results_table(rows)
     assert table.row_count == 5
     assert _row(table, "method") == [
-        "method", "levels", "short", "medium", "far", "evaluations/step", "ms/step", "SPL"
+        "method", "levels", "short", "medium", "far", "evaluations/step", "ms/step", "SPL",
+        "stuck", "unsafe",
     ]  # fmt: skip
     low, high = (round(100 * bound) for bound in wilson_interval(2, 3))
     # SPL over all five episodes: (0.5 + 0 + 1 + 0.5 + 0) / 5.
     assert _row(table, "hierarchical (distance)") == [
         "hierarchical (distance)", "2", f"67% ({low}-{high})", "50% (9-91)", "-",
-        f"{2880 / 178:.0f}", "2.00", "0.40",
+        f"{2880 / 178:.0f}", "2.00", "0.40", "1", "1",
     ]  # fmt: skip
     assert _row(table, "hierarchical (l2)")[2:5] == ["0% (0-56)", "0% (0-66)", "-"]
     assert _row(table, "upper_energy (distance of level 2)")[2] == f"67% ({low}-{high})"
-    assert _row(table, "random")[-3:] == ["0", "0.00", "0.40"]
+    assert _row(table, "random")[-5:] == ["0", "0.00", "0.40", "0", "1"]
+    none = summarise(_outcomes(stuck=np.zeros(E, bool), unsafe=np.zeros(E, bool)), BINS)
+    assert _row(results_table(none), "method")[-1] == "SPL", "no column where there is nothing"
     write_results(tmp_path, {}, rows)
     saved = json.loads((tmp_path / "results.json").read_text())["rows"]
     assert _text(results_table(saved)) == _text(table)

@@ -83,6 +83,7 @@ def test_an_episode_is_watched_and_told(
     films = sorted(path.name for path in (run_dir / "watch").glob("*/*"))
     assert [Path(name).suffix for name in films] == [".gif", ".mp4"]
     assert all("hierarchical" in name for name in films)
+    capsys.readouterr()
     path = next((run_dir / "eval").glob("*/episodes/hierarchical-00001.json"))
     assert main(["tree", str(path)]) == 0
     folded = capsys.readouterr().out
@@ -120,6 +121,16 @@ def test_another_seed_of_the_evaluation_collects_no_other_data(
     assert [plan["subgoal"] for plan in plans if plan["level"]].count(None) == 0
 
 
+def test_a_runs_curve_is_measured(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(run_dir.parent.parent)
+    brief = "--evaluation.budget_factor 1 --evaluation.budget_extra 0"
+    assert main(f"curve --run a --efforts 0.1,2 {brief}".split()) == 0
+    assert (run_dir / "eval" / "rooms-tiny-curve" / "curve.png").is_file()
+    assert "hierarchical (distance) x 2" in capsys.readouterr().out
+
+
 def test_an_evaluation_that_is_stopped_leaves_the_one_before(
     run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +160,9 @@ def test_an_evaluation_that_is_stopped_leaves_the_one_before(
         ("watch --run a --energy l2", "watch heeds no settings"),
         ("tree absent.json --levels 2", "tree heeds no settings"),
         ("watch --run b", "runs here: a"),
+        ("curve --run a --efforts 1,0", "--efforts 1,0; allowed are numbers above 0"),
+        ("curve --run a --efforts 1,many", "--efforts 1,many; allowed"),
+        ("curve --run a --beside b", "--beside runs/b: no runs/b/eval/rooms-tiny-curve/"),
         ("watch somewhere", "'somewhere' is not an option"),
         ("tree", "usage: hplan tree"),
         ("tree absent.json", "absent.json cannot be read"),

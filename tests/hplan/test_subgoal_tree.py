@@ -16,20 +16,24 @@ from hypothesis import strategies as st
 from hplan.subgoal_tree import build_tree, load_tree, parse_tree, save_tree, tree_json
 from tests.hplan import trees
 
-OLD_FILE = Path(__file__).parent / "data" / "tree-version-1.json"
+OLD_FILE, SECOND_FILE = (
+    Path(__file__).parent / "data" / f"tree-version-{version}.json" for version in (1, 2)
+)
 PICTURES = [base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes([0, i])).decode() for i in range(3)]
 GOAL = {
     "num_levels": 3, "task": "rooms", "method": "hierarchical", "energy": "distance",
     "pair": "0123456789ab-7", "episode": 7, "bin": "far", "update": 500, "env_steps": 11,
     "optimal_steps": 9, "success": True, "observations": [0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1],
-    "goal": 2,
+    "goal": 2, "stuck": False, "refused": False, "unsafe": False,
 }  # fmt: skip
+
+ENDINGS_UNKNOWN = dict.fromkeys(("stuck", "refused", "unsafe"))
 
 
 def _plan(number, parent, level, **changes):
     told = {
         "made": 2, "ended": 7, "energy_before": 13.25, "energy_promised": 0.5, "energy_ended": 1.0,
-        "support": 2.5, "subgoal": 2, "subgoal_distance": 0.75, "target": 1,
+        "support": 97.5, "subgoal": 2, "subgoal_distance": 0.75, "target": 1,
         "target_distance": 0.25,
     }  # fmt: skip
     return trees.plan(number, parent, level, **told | changes)
@@ -45,7 +49,7 @@ def _records():
         _plan(1, 0, 2, energies=[13.25, 8.0, 9.5, None, 2.0, 1.0]),
         _plan(2, 1, 1, energy_ended=None, support=None, steps_promised=None),
         _plan(3, 2, 0, subgoal=None),
-        _plan(4, 2, 0, cause="surprise", made=4, outcome="success"),
+        _plan(4, 2, 0, cause="infeasible", made=4, outcome="success"),
         _plan(
             5,
             0,
@@ -67,7 +71,7 @@ def test_a_tree_holds_every_plan_under_the_plan_it_served():
     expected = asdict(_records()[3])
     del expected["plan"], expected["parent"]
     assert graph.nodes[4] == expected
-    assert graph.graph == {"version": 2, "pictures": PICTURES}
+    assert graph.graph == {"version": 3, "pictures": PICTURES}
 
 
 def test_the_order_of_the_records_does_not_matter(tmp_path):
@@ -97,7 +101,8 @@ def _episodes(draw):
         top = num_levels if parent == 0 else plans[parent - 1][2]
         level = draw(st.integers(0, top - 1))
         energies = draw(st.none() | st.lists(number, min_size=4, max_size=4))
-        changes = {"support": draw(number), "energies": energies, "made": plan, "ended": plan + 3}
+        support = draw(st.none() | st.just(math.nan) | st.floats(0, 100))
+        changes = {"support": support, "energies": energies, "made": plan, "ended": plan + 3}
         changes["energy_ended"] = energies[-1] if energies else draw(number)
         for key in ("subgoal", "target"):
             changes[key] = draw(st.none() | st.integers(0, len(PICTURES) - 1))
@@ -207,9 +212,10 @@ def test_a_file_truncated_anywhere_is_refused(tmp_path):
 def test_a_file_of_version_1_still_loads_with_what_it_lacks_as_none():
     old, tree = json.loads(OLD_FILE.read_text()), load_tree(OLD_FILE)
     assert old["graph"] == {"version": 1} and len(old["nodes"]) == 10
-    assert tree.graph == {"version": 2, "pictures": []}
+    assert tree.graph == {"version": 3, "pictures": []}
     assert {(edge["source"], edge["target"]) for edge in old["edges"]} == set(tree.edges)
-    missing = ("energies", "energy_unit", "subgoal", "subgoal_distance", "target")
+    missing = ("energies", "energy_unit", "subgoal", "subgoal_distance", "target", "support")
+    assert any(node["support"] for node in old["nodes"][1:]), "in the old unit"
     for node in old["nodes"][1:]:
         number = node.pop("id")
         expected = {**node, **dict.fromkeys((*missing, "target_distance"))}
@@ -217,22 +223,40 @@ def test_a_file_of_version_1_still_loads_with_what_it_lacks_as_none():
     goal = old["nodes"][0]
     del goal["id"]
     missing = {"pair": None, "update": None, "goal": None, "observations": []}
-    assert tree.nodes[0] == {**goal, **missing}
+    assert tree.nodes[0] == {**goal, **missing, **ENDINGS_UNKNOWN}
+    assert parse_tree(json.loads(tree_json(tree))).nodes == tree.nodes
+
+
+def test_a_file_of_version_2_loads_without_its_support_in_the_old_unit():
+    """An episode that the version before wrote."""
+    old, tree = json.loads(SECOND_FILE.read_text()), load_tree(SECOND_FILE)
+    assert old["graph"]["version"] == 2 and tree.graph["version"] == 3
+    assert tree.graph["pictures"] == old["graph"]["pictures"] != []
+    assert any(node["support"] for node in old["nodes"][1:]), "in the old unit"
+    for node in old["nodes"]:
+        number = node.pop("id")
+        expected = {**node, "support": None} if number else {**node, **ENDINGS_UNKNOWN}
+        assert tree.nodes[number] == expected
     assert parse_tree(json.loads(tree_json(tree))).nodes == tree.nodes
 
 
 def test_a_file_of_version_2_from_before_targets_were_kept_loads_without_them():
     tree = _build(_records())
     data = json.loads(tree_json(tree))
+    data["graph"]["version"] = 2
     for node in data["nodes"][1:]:
         assert (node.pop("target"), node.pop("target_distance")) == (1, 0.25)
-    loaded, missing = parse_tree(data), {"target": None, "target_distance": None}
+    loaded, missing = parse_tree(data), dict.fromkeys(("target", "target_distance", "support"))
     for plan in range(1, 6):
         assert loaded.nodes[plan] == {**tree.nodes[plan], **missing}
     assert loaded.graph == tree.graph and loaded.nodes[0] == tree.nodes[0]
     del data["nodes"][1]["subgoal"]
     with pytest.raises(ValueError, match="plan 1 lacks subgoal"):
         parse_tree(data)
+    whole = json.loads(tree_json(tree))
+    del whole["nodes"][1]["target"]
+    with pytest.raises(ValueError, match="plan 1 lacks target"):
+        parse_tree(whole)
 
 
 def test_an_old_files_indices_into_the_data_are_not_taken_for_pictures():

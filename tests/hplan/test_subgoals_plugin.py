@@ -6,12 +6,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from torch.utils.tensorboard import SummaryWriter
 
 from hplan.subgoal_tree import tree_json
 from hplan.subgoals_plugin.blob import pack_tree
+from hplan.tree_checks import Cause, Outcome
 from hplan.tree_summary import tree_summary, tree_tag, write_tree
 from tests.hplan.tensorboard_server import tensorboard, wait_for
 from tests.hplan.trees import small_tree
@@ -150,3 +152,22 @@ def test_the_plugin_starts_without_torch():
     )
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (finished.stderr.strip(), finished.returncode) == ("", 0)
+
+
+def test_the_tab_has_a_shape_and_words_of_its_own_for_every_cause_and_outcome():
+    text = (STATIC / "words.js").read_text()
+
+    def entries(name):
+        """What stands after each key of an object."""
+        body = re.search(rf"const {name} = \{{(.*?)\}};", text, re.DOTALL).group(1)
+        return dict(re.findall(r'^  (\w+): "(.*)",$', body, re.MULTILINE))
+
+    shapes, meanings = entries("SHAPES"), entries("MEANINGS")
+    words = {*get_args(Cause), *get_args(Outcome)}
+    assert set(shapes) == set(meanings) == words
+    assert len(set(shapes.values())) == len(set(meanings.values())) == len(words)
+    assert set(entries("LETTERS")) == set(get_args(Cause))
+    assert set(entries("KINDS")) == set(get_args(Outcome))
+    for name, kinds in (("CAUSES", Cause), ("OUTCOMES", Outcome)):
+        listed = re.search(rf"const {name} = \[(.*?)\];", text, re.DOTALL).group(1)
+        assert set(re.findall(r'"(\w+)"', listed)) == set(get_args(kinds))

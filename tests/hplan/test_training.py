@@ -19,8 +19,8 @@ from hplan.arguments import read_arguments
 from hplan.checkpoint import load_checkpoint, restore
 from hplan.collection import clip_sources, episodes
 from hplan.command_line import read_config
-from hplan.config import level_configs
 from hplan.level import encode_stack
+from hplan.level_config import level_configs
 from hplan.objective import ClipBatch, stack_loss
 from hplan.trainer import KeepCheckpoints, updates_done
 from hplan.training import collapse_alarms, learning_rate_factor

@@ -47,7 +47,7 @@ def _ring(data):
 MALFORMED = [
     (_ring, "the plans form a cycle: 6 -> 3005 -> 3004 -> "),
     (_cycle, "cycle: 2 -> 4 -> 3"),
-    (_set("graph", "version", to=3), "has version 3; this hplan reads 1 to 2"),
+    (_set("graph", "version", to=4), "has version 4; this hplan reads 1 to 3"),
     (_set("graph", "version", to=True), "has version True"),
     (_set("graph", to=[]), "has version None"),
     (_set("graph", "pictures", to=None), "the pictures are not a list"),
@@ -75,7 +75,8 @@ MALFORMED = [
     (_set("nodes", 2, "colour\n", to="red"), "plan 2 should not have 'colour\\n'"),
     (_set("nodes", 2, "cause", to="whim"), "plan 2 has cause 'whim'; allowed is one of: start, "),
     (_set("nodes", 2, "outcome", to=None), "plan 2 has outcome None; allowed is one of: done, "),
-    (_set("nodes", 2, "support", to="far"), "plan 2 has support 'far'; allowed is a finite num"),
+    (_set("nodes", 2, "support", to="far"), "plan 2 has support 'far'; allowed is a number fro"),
+    (_set("nodes", 2, "support", to=100.5), "plan 2 has support 100.5; allowed is a number from 0"),
     (_set("nodes", 2, "support", to=math.nan), "plan 2 has support nan"),
     (_set("nodes", 1, "energies", 1, to=math.inf), "plan 1 has energies (a list); allowed is a l"),
     (_set("nodes", 1, "energies", 5, to=2.0), "plan 1 has energy_ended 1.0, not the last of"),
@@ -99,6 +100,7 @@ MALFORMED = [
     (_set("nodes", 0, "observations", to=[0, 1]), "the goal has 2 observations and env_steps 11"),
     (_set("nodes", 0, "task", to="x" * 10**7), "the goal has task 'xxxxx"),
     (_set("nodes", 0, "success", to=1), "the goal has success 1; allowed is true or false"),
+    (_set("nodes", 0, "stuck", to="yes"), "the goal has stuck 'yes'; allowed is true or false"),
     (_set("nodes", 0, "own", to={"a": 1}), "the goal has 'own' (an object)"),
     (_set("nodes", 0, "k" * (LONGEST_TEXT + 1), to=1), "the goal has attribute 'kkkk"),
 ]

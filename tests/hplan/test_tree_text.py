@@ -67,6 +67,24 @@ def test_a_failed_episode_is_told_from_a_reached_one() -> None:
     assert "failed" not in printed(tree())[0]
 
 
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"refused": True}, "· ■ refused"),
+        ({"unsafe": True, "refused": False}, "· ▲ unsafe"),
+        ({"stuck": True}, "· ✗ failed · the agent reported that it was stuck"),
+        ({"stuck": True, "refused": True}, "■ refused · the agent reported that it was stuck"),
+    ],
+)
+def test_failures_that_were_told_apart_are_told(told: dict[str, bool], expected: str) -> None:
+    assert printed(tree(success=False, **told))[0].endswith(expected)
+
+
+def test_an_infeasible_plan_is_told() -> None:
+    line = printed(tree(plan(8, 0, 1, 20, 23, cause="infeasible", outcome="infeasible")))[-1]
+    assert "⊘ infeasible  made: infeasible" in line
+
+
 def test_what_is_not_known_is_not_made_up() -> None:
     bare = plan(
         8, 0, 0, 20, 23, energy_before=None, energy_ended=None, energy_unit=None,

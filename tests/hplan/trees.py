@@ -17,7 +17,7 @@ def small_tree(update: int) -> nx.DiGraph:
     """Three plans on two levels; trees of different updates differ."""
     measured: dict[str, Any] = {
         "made": 1, "ended": 3, "energy_before": 13.25, "energy_promised": 0.5, "energy_ended": 1.0,
-        "energies": [13.25, 7.0 + update, 1.0], "support": 2.5,
+        "energies": [13.25, 7.0 + update, 1.0], "support": 97.5,
     }  # fmt: skip
     set_by_above = {"target": 1, "target_distance": 0.25}
     the_goal = {"target": 2, "target_distance": 0.0}

@@ -87,12 +87,12 @@ function bar(node, lane, scale, matched) {
   return group;
 }
 
-/** A mark where each plan was made: with its letter where there is room, surprises first. */
+/** A mark where each plan was made: with its letter where there is room, failures first. */
 function marks(lane, scale) {
   const taken = [];
   const drawn = [];
   let ticks = "";
-  const urgent = (node) => (node.attributes.cause === "surprise" ? 0 : 1);
+  const urgent = (node) => (kind(node.attributes.cause) === "bad" ? 0 : 1);
   for (const node of [...lane.plans].sort((a, b) => urgent(a) - urgent(b))) {
     const x = scale(node.attributes.made);
     const y = lane.top + MARKS;
