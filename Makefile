@@ -11,6 +11,7 @@ NODES ?=
 RESUME ?=
 LEVELS ?=
 ENERGY ?=
+BUDGET_MS ?=
 EPISODE ?=
 EFFORTS ?=
 BESIDE ?=
@@ -37,14 +38,14 @@ RUN_FLAG = $(if $(RUN),--run $(RUN))
 RESUME_FLAG = $(if $(filter-out 0,$(RESUME)),--resume)
 FILM_FLAGS = $(if $(EPISODE),--episode $(EPISODE)) $(if $(METHOD),--method $(METHOD))
 CURVE_FLAGS = $(if $(EFFORTS),--efforts $(EFFORTS)) $(if $(BESIDE),--beside $(BESIDE))
-ENERGY_FLAG = $(if $(ENERGY),--energy $(ENERGY))
+PLAN_FLAGS = $(if $(ENERGY),--energy $(ENERGY)) $(if $(BUDGET_MS),--budget_ms $(BUDGET_MS))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check-interpreter collect train eval curve watch bench profile doctor tensorboard test test-all lint
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
-	@echo "  variables: CONFIG TASK RUN LEVELS SEED DEVICES NODES RESUME=1 ENERGY METHOD EPISODE EFFORTS BESIDE VENV=0"
+	@echo "  variables: CONFIG TASK RUN LEVELS SEED DEVICES NODES RESUME=1 ENERGY BUDGET_MS METHOD EPISODE EFFORTS BESIDE VENV=0"
 
 setup: $(SETUP) ## only the environment (.venv); every other target does it first if needed
 
@@ -64,10 +65,10 @@ collect: $(SETUP) ## collect the task's reward-free episodes: make collect TASK=
 	$(HPLAN) collect $(FLAGS)
 
 train: $(SETUP) ## train a stack of any depth, evaluate it briefly: make train LEVELS=3
-	$(HPLAN) train $(FLAGS) $(RUN_FLAG) $(RESUME_FLAG) $(ENERGY_FLAG)
+	$(HPLAN) train $(FLAGS) $(RUN_FLAG) $(RESUME_FLAG) $(PLAN_FLAGS)
 
 eval: $(SETUP) ## the whole suite of a run's task: make eval RUN=rooms-L3-s0
-	$(HPLAN) eval $(FLAGS) $(RUN_FLAG) $(ENERGY_FLAG)
+	$(HPLAN) eval $(FLAGS) $(RUN_FLAG) $(PLAN_FLAGS)
 
 curve: $(SETUP) ## success against work, by effort and energy: make curve RUN=... [EFFORTS=0.5,1,2] [BESIDE=RUN,RUN]
 	$(HPLAN) curve $(FLAGS) $(RUN_FLAG) $(CURVE_FLAGS)

@@ -166,7 +166,11 @@ def _restored(config: Config, checkpoint: "Checkpoint", run_dir: Path) -> "nn.Mo
 
     levels = build_levels(level_configs(config.hierarchy), checkpoint.spec)
     restore(levels, checkpoint, run_dir)
-    return levels
+    if not config.agent.compile:
+        return levels
+    from hplan.compiled import compiled
+
+    return compiled(levels)
 
 
 def bench(arguments: Arguments) -> None:
@@ -174,9 +178,9 @@ def bench(arguments: Arguments) -> None:
     config = read_config(arguments)
     if config_printed(arguments, config):
         return
-    from hplan.bench import benchmark as search_benchmark
     from hplan.bench import recording_benchmark, write_report
     from hplan.peers_bench import benchmark as peers_benchmark
+    from hplan.search_bench import benchmark as search_benchmark
     from hplan.subgoals_plugin.bench import benchmark as tree_benchmark
     from tasks.bench import benchmark as task_benchmark
 

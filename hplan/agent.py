@@ -120,7 +120,7 @@ class Agent:
         due = (due & alive & ~state.refused).nonzero().squeeze(1)
         events: list[PlanEvent] = []
         if len(due):
-            budget = self.settings.budget_ms / 1000
+            budget = self.settings.budget_ms / 1000 * len(due)
             scene = Scene(
                 latents=latents,
                 goals=goals,

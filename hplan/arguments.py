@@ -12,6 +12,7 @@ SHORT_FLAGS = {
     "levels": "hierarchy.num_levels",
     "task": "task.name",
     "energy": "evaluation.energy",
+    "budget_ms": "agent.budget_ms",
 }
 SWITCHES = ("resume", "print_config", "help")
 

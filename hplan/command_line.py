@@ -131,6 +131,7 @@ def _parser(program: str, description: str, own: dict[str, str]) -> ArgumentPars
     )
     short.add_argument("--levels", help="depth of the stack: hierarchy.num_levels")
     short.add_argument("--energy", help="distance or l2: evaluation.energy")
+    short.add_argument("--budget_ms", help="milliseconds for a decision: agent.budget_ms")
     short.add_argument("--run", help="name of the run in runs/, or its path")
     short.add_argument("--resume", action="store_true", help="continue the run from its checkpoint")
     short.add_argument("--print_config", action="store_true", help="print the settings and stop")

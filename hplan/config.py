@@ -102,12 +102,12 @@ class AgentConfig:
     stuck_after: int = 4
     """Decisions at one place, among the remembered, after which the search is widened; 0 never."""
     budget_ms: float = 0.0
-    """Time for a decision, in milliseconds: the first plan is refined until it is over; 0 is no
-    limit. Under a limit results depend on the machine."""
+    """Time for a decision, in milliseconds, for each environment that decides: the first plan is
+    refined until it is over; 0 is no limit. Under a limit results depend on the machine."""
     effort: float = 1.0
     """Factor on the candidates of every search; a tree's horizon changes with its logarithm."""
     compile: bool = False
-    """Compile the predictors with torch.compile (with CUDA graphs on a GPU)."""
+    """Compile the networks that planning runs, with CUDA graphs on a GPU; a CPU gains nothing."""
     guardrails: list[str] = field(default_factory=list)
     """What plans must keep clear of: names that the task has states for, or `module.function`."""
 

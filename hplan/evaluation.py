@@ -24,6 +24,7 @@ from hplan.guardrails import build_guardrails
 from hplan.level_config import EnergyName, level_configs
 from hplan.results import EpisodeOutcomes, summarise, write_results
 from hplan.subgoal_tree import save_tree
+from hplan.time_budget import check_budget
 
 logger = logging.getLogger(__name__)
 
@@ -160,6 +161,7 @@ def _trials(
         settings=config.agent,
         guardrails=guardrails,
     )
+    check_budget(whole, task, suite)
     bottom = replace(whole, levels=levels[:1], configs=configs[:1])
     work = 0.0
     if "hierarchical" in methods:

@@ -177,6 +177,10 @@ def _replaced(node: Any, keys: list[str], value: Any, path: str) -> Any:
         raise ValueError(f"hierarchy.overrides.{path} is not a single setting")
     if isinstance(current, float) and type(value) is int:
         value = float(value)
+    if isinstance(current, dict) and isinstance(value, dict):
+        if not all(isinstance(number, int | float) for number in value.values()):
+            raise ValueError(f"hierarchy.overrides.{path} = {value!r}; allowed are numbers by name")
+        value = {name: float(number) for name, number in value.items()}
     if type(value) is not type(current):
         raise ValueError(
             f"hierarchy.overrides.{path} = {value!r}; allowed is {type(current).__name__}"

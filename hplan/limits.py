@@ -4,7 +4,7 @@ from dataclasses import fields
 from operator import attrgetter
 
 from hplan.config import Config
-from hplan.level_config import LevelConfig, level_configs
+from hplan.level_config import LevelConfig, level_configs, strides
 
 LEAST = {
     "seed": 0,
@@ -106,8 +106,17 @@ def check_config(config: Config) -> None:
             f"training.batch_size = {config.training.batch_size} clips cannot be shared evenly by "
             f"{processes} devices; give a multiple of {processes}"
         )
-    for k, level in enumerate(level_configs(config.hierarchy)):
+    levels = level_configs(config.hierarchy)
+    for k, (level, stride) in enumerate(zip(levels, strides(levels), strict=True)):
         _check_level(level, k)
+        longest = config.data.episode_length // stride
+        if level.planner.horizon > max(1, longest):
+            raise ValueError(
+                f"planner.horizon = {level.planner.horizon} of level {k}, whose step is {stride} "
+                f"env steps; allowed is at most {longest}, for the episodes are "
+                f"{config.data.episode_length} env steps long; collect longer episodes "
+                "(data.episode_length), or lower it"
+            )
 
 
 def _check_level(level: LevelConfig, k: int) -> None:
@@ -143,3 +152,17 @@ def _check_level(level: LevelConfig, k: int) -> None:
             f"planner.search = {level.planner.search!r} of {where}; allowed there: "
             f"{', '.join(allowed)}, or module.function of your own"
         )
+    if level.planner.search_options or level.planner.support_options:
+        _check_options(level, where)
+
+
+def _check_options(level: LevelConfig, where: str) -> None:
+    """Options are checked by what takes them, which needs torch."""
+    from hplan.search import check_options
+    from hplan.support import check_support_options
+
+    try:
+        check_options(level.planner.search, level.planner.search_options)
+        check_support_options(level.planner)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error

@@ -14,7 +14,6 @@ from rich.table import Table
 from torch import nn
 
 from hplan.agent import Agent
-from hplan.compiled import compiled
 from hplan.config import Config
 from hplan.episodes import run_agent
 from hplan.level_config import level_configs
@@ -51,7 +50,7 @@ def profile_planning(levels: nn.ModuleList, config: Config, task: Any, *, fresh:
         configs = [replace(c, planner=replace(c.planner, reach=0.0)) for c in configs]
         num_steps = max(1, NUM_STEPS // 10)
     agent = Agent(
-        levels=compiled(levels) if config.agent.compile else levels,
+        levels=levels,
         configs=configs,
         energy=config.evaluation.energy,
         settings=config.agent,

@@ -81,7 +81,11 @@ def small_search(name: str) -> tuple[Level, Callable[[], object]]:
 def stack_search(
     name: str, level: Level, config: PlannerConfig
 ) -> tuple[Level, Callable[[], object]]:
-    """A search of one level of a stack, which may end anywhere, so that every step is judged."""
+    """A search of one level of a stack, which may end anywhere, so that every step is judged.
+
+    It goes through all rounds, so that each repeat needs the same forwards.
+    """
+    config = replace(config, converged=0.0)
     generator = torch.Generator().manual_seed(0)
     z, goal = torch.randn(2, BATCH_SIZE, level.latent_dim, generator=generator)
     support = None if level.num_actions else build_support(level, config)

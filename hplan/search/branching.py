@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from hplan.level_config import PlannerConfig
 from hplan.search.execution import lean
@@ -19,42 +20,27 @@ from hplan.search.problem import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Nodes:
+class Layer:
     """The plans of one length, n for each of B starts; those of one parent lie side by side.
 
     Attributes:
         latents: (B, n, D) where they lead.
-        origins: (B, n / A) their parents, among the nodes one step shorter; None is all of them.
+        origins: (B, n / A) their parents, in the layer before; None is all of them, in order.
         summed: (B, n) energies along the path; violated: (B, n) of the guard. None if not needed.
+        left: (B, n) energy there; ends: (B, n) the score of ending there, infinite where a plan may
+            not. None in layers where none ends.
     """
 
     latents: Tensor
-    origins: Tensor | None
-    summed: Tensor | None
-    violated: Tensor | None
+    origins: Tensor | None = None
+    summed: Tensor | None = None
+    violated: Tensor | None = None
+    left: Tensor | None = None
+    ends: Tensor | None = None
 
-    def of(self, rows: Tensor) -> "Nodes":
+    def of(self, rows: Tensor) -> "Layer":
         """Those of some of the starts."""
-        return Nodes(**{name: _taken(value, rows) for name, value in vars(self).items()})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ends:
-    """The node at which the best plan so far ends, for B starts, and what is known of it.
-
-    Attributes:
-        num_steps: (B,) its length; node: (B,) which of that length; score, left, violation: (B,).
-    """
-
-    num_steps: Tensor
-    node: Tensor
-    score: Tensor
-    left: Tensor
-    violation: Tensor
-
-    def of(self, rows: Tensor) -> "Ends":
-        """Those of some of the starts."""
-        return Ends(**{name: value[rows] for name, value in vars(self).items()})
+        return Layer(**{name: _taken(value, rows) for name, value in vars(self).items()})
 
 
 @lean
@@ -70,139 +56,136 @@ def branched(problem: Problem, config: PlannerConfig, *, width: int | None) -> S
     """
     if not problem.model.num_actions:
         raise ValueError("planner.search = 'tree' or 'beam' needs discrete actions")
-    rows = torch.arange(problem.z.shape[0], device=problem.z.device)
-    nodes = [Nodes(latents=problem.z.unsqueeze(1), origins=None, summed=None, violated=None)]
-    finished, order, best, kept, num_rows = [], [], None, None, 0
+    rows = torch.arange(len(problem.z), device=problem.z.device)
+    choices = torch.eye(problem.model.num_actions, dtype=problem.z.dtype, device=problem.z.device)
+    layers, finished, order = [Layer(latents=problem.z.unsqueeze(1))], [], []
+    kept, lowest, num_rows, every = None, None, 0, needs_every_step(problem, config)
     for depth in range(1, config.horizon + 1):
-        nodes.append(_children(problem, nodes[-1], kept))
-        size = nodes[-1].latents.shape[1]
+        layer = _grown(problem, layers[-1], kept, choices)
+        size, kept = layer.latents.shape[1], None
         num_rows += size
         last = depth == config.horizon or problem.is_late
-        pruned, kept = width is not None and size > width and not last, None
-        if pruned or last or needs_every_step(problem, config):
-            left = problem.energy(nodes[-1].latents)
-            nodes[-1], scores = _judged(problem, config, nodes[-1], left, depth)
-            best = _better(problem, nodes[-1], left, scores, depth, last, best)
+        pruned = width is not None and size > width and not last
+        if pruned or last or every:
+            layer, scores = _judged(problem, config, layer, depth, last)
             kept = scores.topk(width, dim=1, largest=False).indices if pruned else None
+        layers.append(layer)
         if last:
             break
-        if config.converged > 0 and best is not None:
-            done = best.score <= problem.cost * (depth + 1)
+        if config.converged > 0 and every:
+            least = layer.ends.amin(1)
+            lowest = least if lowest is None else torch.minimum(lowest, least)
+            done = lowest <= problem.cost * (depth + 1)
             if done.any():
                 ended, going = done.nonzero().squeeze(1), (~done).nonzero().squeeze(1)
-                paths = [layer.of(ended) for layer in nodes]
-                finished.append(_finished(problem, config, paths, best.of(ended), num_rows))
+                finished.append(_result(config, [x.of(ended) for x in layers], choices, num_rows))
                 order.append(rows[ended])
-                rows, problem, best = rows[going], problem.of(going), best.of(going)
-                nodes, kept = [layer.of(going) for layer in nodes], _taken(kept, going)
+                rows, problem, lowest = rows[going], problem.of(going), lowest[going]
+                layers, kept = [x.of(going) for x in layers], _taken(kept, going)
         if not len(rows):
             return concatenated(finished).of(torch.cat(order).argsort())
-    finished.append(_finished(problem, config, nodes, best, num_rows))
+    finished.append(_result(config, layers, choices, num_rows))
     if len(finished) == 1:
         return finished[0]
     return concatenated(finished).of(torch.cat([*order, rows]).argsort())
 
 
-def _children(problem: Problem, parents: Nodes, kept: Tensor | None) -> Nodes:
+def _grown(problem: Problem, parents: Layer, kept: Tensor | None, choices: Tensor) -> Layer:
     """What every action leads to from the plans `parents`, or from those that `kept` names."""
-    num_actions = problem.model.num_actions
-    if kept is not None:
-        parents = Nodes(
-            latents=parents.latents.gather(
-                1, kept.unsqueeze(-1).expand(-1, -1, problem.z.shape[1])
-            ),
-            origins=None,
-            summed=None if parents.summed is None else parents.summed.gather(1, kept),
-            violated=None if parents.violated is None else parents.violated.gather(1, kept),
-        )
     batch_size, size, width = parents.latents.shape
-    shape = (batch_size, size * num_actions)
-    actions = torch.eye(num_actions, dtype=problem.z.dtype, device=problem.z.device)
-    latents = problem.model.predict(
-        parents.latents.unsqueeze(2).expand(-1, -1, num_actions, -1).reshape(*shape, width),
-        actions.expand(batch_size, size, -1, -1).reshape(*shape, num_actions),
-    )
-    violated = None
-    if problem.guard is not None:
-        violated = problem.guard(latents)
-        if parents.violated is not None:
-            violated = violated + parents.violated.repeat_interleave(num_actions, dim=1)
+    num_actions = len(choices)
+    if kept is None:
+        latents = parents.latents.unsqueeze(2).expand(-1, -1, num_actions, -1)
+        latents = latents.reshape(batch_size, size * num_actions, width)
+    else:
+        first = torch.arange(0, batch_size * size, size, device=kept.device).unsqueeze(1)
+        rows = (kept + first).flatten().repeat_interleave(num_actions)
+        size = kept.shape[1]
+        latents = parents.latents.flatten(0, 1).index_select(0, rows)
+        latents = latents.view(batch_size, size * num_actions, width)
+    actions = choices.expand(size, -1, -1).reshape(1, size * num_actions, num_actions)
+    latents = problem.model.predict(latents, actions.expand(batch_size, -1, -1))
+    violated = None if problem.guard is None else problem.guard(latents)
+    if parents.violated is not None:
+        violated = violated + _inherited(parents.violated, kept, num_actions)
     summed = parents.summed
     if summed is not None:
-        summed = summed.repeat_interleave(num_actions, dim=1)
-    return Nodes(latents=latents, origins=kept, summed=summed, violated=violated)
+        summed = _inherited(summed, kept, num_actions)
+    return Layer(latents=latents, origins=kept, summed=summed, violated=violated)
+
+
+def _inherited(values: Tensor, kept: Tensor | None, num_actions: int) -> Tensor:
+    """(B, n) of the parents, for each of their children."""
+    values = values if kept is None else values.gather(1, kept)
+    return values.repeat_interleave(num_actions, dim=1)
 
 
 def _judged(
-    problem: Problem, config: PlannerConfig, nodes: Nodes, left: Tensor, depth: int
-) -> tuple[Nodes, Tensor]:
-    """`nodes` with their energies `left` (B, n) summed up, and the scores (B, n) of ending."""
+    problem: Problem, config: PlannerConfig, layer: Layer, depth: int, last: bool
+) -> tuple[Layer, Tensor]:
+    """`layer` with its energies and ends, and the scores (B, n) by which its plans are ranked."""
+    left, summed = problem.energy(layer.latents), None
     judged = left
     if config.judged == "path":
-        summed = left if nodes.summed is None else nodes.summed + left
-        nodes, judged = replace(nodes, summed=summed), summed / depth
-    spent = problem.cost * depth
-    return nodes, plan_scores(judged, spent=spent, violated=nodes.violated)
+        summed = left if layer.summed is None else layer.summed + left
+        judged = summed / depth
+    scores = plan_scores(judged, spent=problem.cost * depth, violated=layer.violated)
+    ends = scores
+    if not last and (problem.arrival < torch.inf or layer.violated is not None):
+        ends = scores.masked_fill(is_barred(problem, left, layer.violated), torch.inf)
+    return replace(layer, left=left, summed=summed, ends=ends), scores
 
 
-def _better(
-    problem: Problem,
-    nodes: Nodes,
-    left: Tensor,
-    scores: Tensor,
-    depth: int,
-    last: bool,
-    best: Ends | None,
-) -> Ends:
-    """The best plan that ends at one of `nodes`, where it may, or `best` where that is no worse."""
-    if not last:
-        scores = scores.masked_fill(is_barred(problem, left, nodes.violated), torch.inf)
-    score, node = scores.min(dim=1)
-    violated = torch.zeros_like(scores) if nodes.violated is None else nodes.violated
-    found = Ends(
-        num_steps=torch.full_like(node, depth),
-        node=node,
-        score=score,
-        left=left.gather(1, node.unsqueeze(1)).squeeze(1),
-        violation=violated.gather(1, node.unsqueeze(1)).squeeze(1),
-    )
-    if best is None:
-        return found
-    wins = found.score < best.score
-    return Ends(
-        **{name: torch.where(wins, value, vars(best)[name]) for name, value in vars(found).items()}
-    )
-
-
-def _finished(
-    problem: Problem, config: PlannerConfig, nodes: list[Nodes], best: Ends, num_rows: int
+def _result(
+    config: PlannerConfig, layers: list[Layer], choices: Tensor, num_rows: int
 ) -> SearchResult:
-    """The plans that end at `best`, found by going back from there to the root `nodes[0]`."""
-    num_actions, rows = problem.model.num_actions, torch.arange(len(best.node))
-    rows, node = rows.to(best.node.device), best.node
+    """The best plans that end in one of `layers`, found by going back from there to the root."""
+    judged = [layer for layer in layers if layer.ends is not None]
+    score, best = torch.cat([layer.ends for layer in judged], dim=1).min(dim=1)
+    left = _at(torch.cat([layer.left for layer in judged], dim=1), best)
+    violation = torch.zeros_like(score)
+    if judged[-1].violated is not None:
+        violation = _at(torch.cat([layer.violated for layer in judged], dim=1), best)
+    # Where in `best` the plans of each length begin; those of lengths not judged are nowhere.
+    sizes = [0 if layer.ends is None else layer.ends.shape[1] for layer in layers[1:]]
+    first = torch.tensor([0, *sizes[:-1]], device=best.device).cumsum(0)
+    nonempty = torch.tensor(sizes, device=best.device) > 0
+    lengths = torch.arange(1, len(sizes) + 1, device=best.device)
+    num_steps = (lengths * ((best.unsqueeze(1) >= first) & nonempty)).amax(1)
+    node = best - first[num_steps - 1]
+
+    everyone = torch.arange(len(best), device=best.device)
+    within = lengths <= num_steps.unsqueeze(1)
+    path, nodes = [], []
+    # Layers never get smaller, so that `node` names some plan in those beyond its end as well.
+    for layer, inside in zip(layers[:0:-1], reversed(within.unbind(1)), strict=True):
+        path.append(layer.latents[everyone, node])
+        nodes.append(node)
+        parent = node // len(choices)
+        if layer.origins is not None:
+            parent = layer.origins[everyone, parent]
+        node = torch.where(inside, parent, node)
     # A plan that ends before the horizon goes on with action 0, which nobody is to carry out.
-    numbers = torch.zeros(len(node), config.horizon, dtype=torch.long, device=node.device)
-    latents = [nodes[0].latents[:, 0]] * (config.horizon + 1)
-    for depth in range(len(nodes) - 1, 0, -1):
-        within = depth <= best.num_steps
-        at = node * within
-        numbers[:, depth - 1] = at % num_actions
-        latents[depth] = nodes[depth].latents[rows, at]
-        parent, origins = at // num_actions, nodes[depth].origins
-        if origins is not None:
-            parent = origins[rows, parent]
-        node = torch.where(within, parent, node)
-    actions = torch.eye(num_actions, dtype=problem.z.dtype, device=node.device)[numbers]
+    numbers = torch.stack(nodes[::-1], dim=1) % len(choices) * within
+    actions = choices[F.pad(numbers, (0, config.horizon - len(path)))]
+    start = layers[0].latents[:, 0]
+    missing = [start] * (config.horizon - len(path))
+    latents = torch.stack([start, *reversed(path), *missing], dim=1)
     return SearchResult(
         actions=actions,
         macro_actions=actions,
-        latents=repeat_after(torch.stack(latents, dim=1), best.num_steps),
-        num_steps=best.num_steps,
-        score=best.score,
-        left=best.left,
-        violation=best.violation,
-        evaluations=torch.full_like(node, num_rows),
+        latents=repeat_after(latents, num_steps),
+        num_steps=num_steps,
+        score=score,
+        left=left,
+        violation=violation,
+        evaluations=torch.full_like(num_steps, num_rows),
     )
+
+
+def _at(values: Tensor, chosen: Tensor) -> Tensor:
+    """(B,) the one of `values` (B, n) that `chosen` (B,) names."""
+    return values.gather(1, chosen.unsqueeze(1)).squeeze(1)
 
 
 def _taken(values: Tensor | None, rows: Tensor) -> Tensor | None:

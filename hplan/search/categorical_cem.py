@@ -28,29 +28,34 @@ def categorical_cem(
     num_actions = problem.model.num_actions
     if not num_actions:
         raise ValueError("planner.search = 'categorical_cem' needs discrete actions")
-    choices = torch.eye(num_actions, dtype=problem.z.dtype, device=problem.z.device)
+    shape = (config.horizon, num_actions)
 
     def draw(belief: Belief, count: int, noise: Noise) -> Tensor:
         probabilities, best = belief
-        share = torch.special.ndtr(noise(count, config.horizon)).unsqueeze(-1)  # even in 0 to 1
-        below = probabilities.cumsum(-1)[..., :-1].unsqueeze(1)
-        numbers = (share > below).sum(-1)
-        numbers[:, 0] = probabilities.argmax(-1)
-        numbers[:, 1] = best
-        return choices[numbers].flatten(2)
+        share = torch.special.ndtr(noise(count, config.horizon)).unsqueeze(3)  # even in 0 to 1
+        ends = probabilities.cumsum(2)
+        begins = ends - probabilities
+        ends.select(2, -1).fill_(torch.inf)  # the sum may be just below one
+        chosen = (share >= begins.unsqueeze(1)).logical_and_(share < ends.unsqueeze(1))
+        x = chosen.to(probabilities).flatten(2)
+        likeliest = probabilities.argmax(2, keepdim=True)
+        x.select(1, 0).view(-1, *shape).zero_().scatter_(2, likeliest, 1.0)
+        x.select(1, 1).copy_(best)
+        return x
 
     def learn(belief: Belief, trial: Trial) -> Belief:
-        elites = trial.best(config.num_elites).unflatten(2, (config.horizon, num_actions))
-        probabilities = elites.mean(1).clamp_(min=least_probability)
-        return probabilities / probabilities.sum(-1, keepdim=True), elites[:, 0].argmax(-1)
+        elites = trial.best(config.num_elites)
+        probabilities = elites.mean(1).view(-1, *shape).clamp_(min=least_probability)
+        return probabilities / probabilities.sum(2, keepdim=True), elites.select(1, 0)
 
-    known = problem.z.new_full((problem.z.shape[0], config.horizon, num_actions), 1 / num_actions)
+    known = problem.z.new_full((len(problem.z), *shape), 1 / num_actions)
     if warm_start is not None:
         known = torch.where(warm_start.sum(-1, keepdim=True) > 0, 0.5 * (known + warm_start), known)
+    likeliest = torch.zeros_like(known).scatter_(2, known.argmax(2, keepdim=True), 1.0)
     return sampled(
         problem,
         Method(draw=draw, learn=learn),
-        (known, known.argmax(-1)),
+        (known, likeliest.flatten(1)),
         config=config,
         support=OneHot(num_actions),
         generator=generator,

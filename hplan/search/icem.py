@@ -1,5 +1,7 @@
 """Cross-entropy search with coloured noise that keeps its elites."""
 
+from functools import cache
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -44,24 +46,21 @@ def icem(
         momentum: share of the old mean and std in the new ones.
         decay: by which the number of candidates is divided after each round.
     """
-    width = torch.eye(support_of(problem).action_dim)
-    filter_ = torch.kron(_colouring(config.horizon, colour), width).to(problem.z)
-    num_kept = max(1, int(kept * config.num_elites))
+    filter_ = _filter(config.horizon, support_of(problem).action_dim, colour).to(problem.z)
+    num_kept = max(1, min(int(kept * config.num_elites), config.num_candidates - 1))
 
     def draw(belief: Belief, count: int, noise: Noise) -> Tensor:
-        mean, spread, elites = belief
-
         def coloured(count: int, size: int) -> Tensor:
-            return noise(count, size) @ filter_
+            white = noise(count, size)
+            return white.view(-1, size).mm(filter_).view(white.shape)
 
-        return drawn_around(mean, spread, elites[:, : count - 1], count, coloured)
+        return drawn_around(*belief, count, coloured)
 
     def learn(belief: Belief, trial: Trial) -> Belief:
-        mean, spread, _ = belief
         elites = trial.best(config.num_elites)
-        new_spread, new_mean = torch.std_mean(elites, dim=1)
-        spread = torch.lerp(new_spread, spread, momentum).clamp_(min=least_std)
-        return torch.lerp(new_mean, mean, momentum), spread, elites[:, :num_kept]
+        spread, mean = torch.std_mean(elites, dim=1)
+        spread = spread.lerp_(belief[1], momentum).clamp_(min=least_std)
+        return mean.lerp_(belief[0], momentum), spread, elites.narrow(1, 0, num_kept)
 
     mean = first_mean(problem, config, warm_start)
     return sampled(
@@ -73,6 +72,12 @@ def icem(
         generator=generator,
         is_warm=warm_start is not None,
     )
+
+
+@cache
+def _filter(horizon: int, width: int, colour: float) -> Tensor:
+    """(H * A, H * A): `_colouring` for plans of A numbers a step."""
+    return torch.kron(_colouring(horizon, colour), torch.eye(width))
 
 
 def _colouring(horizon: int, colour: float) -> Tensor:
