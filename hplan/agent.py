@@ -146,6 +146,11 @@ class Agent:
         after = self.levels[0].predict(z, state.plans[0].action)
         return guard(after.unsqueeze(1)).squeeze(1) > 0
 
+    @property
+    def rows_per_step(self) -> int:
+        """Predictor rows of the bottom level for each env step, whether a plan is made or not."""
+        return int(guard_at(self.guardrails, 0) is not None)
+
     def energy_of(self, k: int, for_goal: bool) -> EnergyName:
         """The energy that level `k` minimises, towards the goal or towards a subgoal."""
         if for_goal or self.energy != "distance":

@@ -116,8 +116,8 @@ class AgentState:
     Attributes:
         plans: of each level, bottom first.
         top: (B,) the level whose target is the goal itself.
-        places: of each level: at the bottom where it decided lately, above that its subgoals that
-            the level below could not approach.
+        places: of each level, where it decided lately; above the bottom also its subgoals that the
+            level below could not approach.
         num_plans: (B,) how many there were.
         last_latent: (B, D) bottom latents at the env step before.
         corrections: the transitions that surprised the agent.

@@ -159,6 +159,7 @@ def run_agent(
         actions, state, events = agent.act(state, seen, sought, running, generator)
         chosen = actions.cpu().numpy()
         seconds += time.perf_counter() - began
+        spent.evaluations_by_level[alive, 0] += agent.rows_per_step
         for event in events:
             spent.add(event)
             log.made(event, now)
