@@ -25,7 +25,7 @@ from hplan.agent_state import (
     with_plan,
 )
 from hplan.config import AgentConfig
-from hplan.corrections import no_corrections
+from hplan.corrections import CorrectedLevel, no_corrections
 from hplan.energy import arrival_energy
 from hplan.goals import Goals
 from hplan.guardrails import Guardrail, guard_at
@@ -115,8 +115,9 @@ class Agent:
         surprised = bottom.is_elsewhere(latents[0], bottom.depth(0), limits)
         state = taught(state, (surprised & alive).nonzero().squeeze(1), latents[0])
         surprised &= "surprise" in self.settings.early
+        surprised |= self._unsafe_ahead(state, latents[0])
         late = bottom.age >= self.configs[0].planner.clock * level.stride
-        due = bottom.is_over | late | surprised | self._unsafe_ahead(state, latents[0])
+        due = bottom.is_over | late | surprised
         due = (due & alive & ~state.refused).nonzero().squeeze(1)
         events: list[PlanEvent] = []
         if len(due):
@@ -138,13 +139,14 @@ class Agent:
         """(B,) bool: from what is really seen, the next step of the plan violates a guardrail.
 
         A plan was judged by predictions of predictions; the step that is taken now is looked at
-        once more, from `z` (B, D).
+        once more, from `z` (B, D), as the searches predict it.
         """
         guard = guard_at(self.guardrails, 0)
         if guard is None:
             return torch.zeros_like(state.refused)
-        after = self.levels[0].predict(z, state.plans[0].action)
-        return guard(after.unsqueeze(1)).squeeze(1) > 0
+        known = CorrectedLevel(self.levels[0], state.corrections)
+        after = known.predict(z.unsqueeze(1), state.plans[0].action.unsqueeze(1))
+        return guard(after).squeeze(1) > 0
 
     @property
     def rows_per_step(self) -> int:

@@ -185,7 +185,8 @@ class Scene:
         latents: [(B, D_k)] of the observation at every level.
         goals: what is to be reached.
         due: (R,) the environments that decide.
-        surprised: (B,) bool, which of them the world has surprised.
+        surprised: (B,) bool, which of them the world has surprised, or shown that the next step of
+            their plan violates a guardrail.
         deadline: of `time.perf_counter`, or None.
     """
 
@@ -214,20 +215,6 @@ def adopted(state: AgentState, event: PlanEvent, for_goal: bool) -> AgentState:
     )
     state = with_plan(state, event.level, plan)
     return replace(state, num_plans=state.num_plans.index_copy(0, rows, identity))
-
-
-def own_cause(plan: LevelPlans, due: Tensor, late: Tensor, surprised: Tensor) -> Tensor:
-    """(R,) of `Cause`: why a level should plan again where it is `due`, whatever its target.
-
-    Args:
-        due: (R,) environments; late, surprised: (R,) bool, of these.
-    """
-    cause = torch.zeros_like(due)
-    cause[late] = Cause.CLOCK
-    cause[plan.is_over[due]] = Cause.DONE
-    cause[surprised] = Cause.SURPRISE  # also where its last step led elsewhere
-    cause[plan.identity[due] == 0] = Cause.START
-    return cause
 
 
 def no_plans(level: nn.Module, config: LevelConfig, batch_size: int) -> LevelPlans:

@@ -1,7 +1,9 @@
 """What the world taught the agent in this episode: transitions that its model predicts wrongly.
 
 A plan that fails once would be made again, for the model has not changed. So the agent keeps the
-transitions that surprised it, and its searches follow these where the model would err.
+transitions that surprised it, and its searches follow these where the model would err. Predictions
+of several steps drift, and a search finds the sequences of actions that drift past a correction;
+so one that surprises again is matched more widely than before.
 """
 
 from dataclasses import dataclass, replace
@@ -11,6 +13,9 @@ from torch import Tensor
 
 from hplan.level import Level
 
+WIDER = 1.6  # each time that a known transition surprises again
+WIDEST = 6.0  # times the first radius
+
 
 @dataclass(frozen=True, kw_only=True)
 class Corrections:
@@ -18,12 +23,14 @@ class Corrections:
 
     Attributes:
         starts: (B, M, D) latents from which, actions: (B, M, A) one-hot, ends: (B, M, D) reached.
-        radius: mean squared difference per dimension within which a latent is at a start.
+        radii: (B, M) mean squared difference per dimension within which a latent is at a start.
+        radius: the same when a transition first surprises.
     """
 
     starts: Tensor
     actions: Tensor
     ends: Tensor
+    radii: Tensor
     radius: float
 
     def of(self, rows: Tensor) -> "Corrections":
@@ -33,17 +40,23 @@ class Corrections:
             starts=self.starts[rows],
             actions=self.actions[rows],
             ends=self.ends[rows],
+            radii=self.radii[rows],
         )
 
     def with_surprise(
         self, rows: Tensor, start: Tensor, action: Tensor, end: Tensor
     ) -> "Corrections":
         """With one more transition, (B, D), (B, A), (B, D), in the environments `rows` (R,)."""
+        near = (self.starts - start.unsqueeze(1)).square().mean(-1) < self.radius
+        again = near & ((self.actions * action.unsqueeze(1)).sum(-1) > 0.5)
+        widest = (self.radii * again).amax(1)
+        radii = (WIDER * widest).clamp(self.radius, WIDEST * self.radius)
         return replace(
             self,
             starts=_pushed(self.starts, rows, start),
             actions=_pushed(self.actions, rows, action),
             ends=_pushed(self.ends, rows, end),
+            radii=_pushed(self.radii, rows, radii),
         )
 
 
@@ -59,6 +72,7 @@ def no_corrections(z: Tensor, action: Tensor, memory: int, radius: float) -> Cor
         starts=starts,
         actions=action.new_zeros(z.shape[0], memory, action.shape[1]),
         ends=starts,
+        radii=starts[..., 0],
         radius=radius,
     )
 
@@ -89,7 +103,7 @@ class CorrectedLevel:
         cross = torch.baddbmm(
             known.starts.square().sum(-1).unsqueeze(1), z, known.starts.transpose(1, 2), alpha=-2.0
         )
-        near = cross + z.square().sum(-1, keepdim=True) < known.radius * z.shape[-1]
+        near = cross + z.square().sum(-1, keepdim=True) < known.radii.unsqueeze(1) * z.shape[-1]
         same = action @ known.actions.transpose(1, 2) > 0.5
         hit = near & same  # an empty place has no action, so it is never the same
         found = hit.float().argmax(-1)  # the newest of those that fit

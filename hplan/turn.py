@@ -106,13 +106,20 @@ def plan_for_goal(
 def _infeasible(agent: "Agent", k: int, events: list[PlanEvent], given: Tensor) -> Tensor:
     """The environments in which level `k` cannot approach its target.
 
+    Only plans that were adopted count: of searches that were widened the last alone, and none of
+    those whose target is left to another level because no plan satisfies the guardrails.
+
     Args:
         events: its plans; given: (B,) env steps that the level above gave for it.
     """
     patience, level = agent.settings.patience, agent.levels[k]
     if "infeasible" not in agent.settings.early:
         return torch.empty(0, dtype=torch.long, device=given.device)
-    return torch.cat([e.rows[is_infeasible(e, level, given[e.rows], patience)] for e in events])
+    found = []
+    for event in events:
+        given_up = is_infeasible(event, level, given[event.rows], patience)
+        found.append(event.rows[given_up & (event.identity > 0)])
+    return torch.cat(found)
 
 
 def _planned(

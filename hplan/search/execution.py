@@ -18,7 +18,7 @@ def lean(search: Callable[Arguments, SearchResult]) -> Callable[Arguments, Searc
     @wraps(search)
     def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> SearchResult:
         keep_freed_memory()
-        with torch.no_grad():
+        with torch.inference_mode():
             result = search(*args, **kwargs)
         return SearchResult(**{name: value.clone() for name, value in vars(result).items()})
 

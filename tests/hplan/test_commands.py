@@ -18,7 +18,7 @@ from hplan.command_line import read_config
 ROOT = Path(__file__).resolve().parent.parent.parent
 SHORT = (
     "--training.num_updates 2 --training.distance_updates 1 --training.validation_pairs 10 "
-    "--data.num_episodes 20 --evaluation.episodes_per_bin 0"
+    "--data.num_episodes 20 --evaluation.episodes_per_bin 0 --evaluation.during_training 0"
 )
 
 Command = Callable[[str], tuple[int, str, str]]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hplan import limits, search
 from hplan.config import Config
 from hplan.level_config import (
     HierarchyConfig,
@@ -104,3 +105,9 @@ def test_the_default_file_and_the_defaults_of_the_code_agree():
     assert written["hierarchy"].pop("overrides"), "only the file has overrides"
     coded["hierarchy"].pop("overrides")
     assert written == coded
+
+
+def test_the_searches_that_settings_may_name_are_those_there_are():
+    """The names are written twice, since settings are checked before torch is imported."""
+    assert limits.SEARCHES_OF_ACTIONS == search.SEARCHES_OF_ACTIONS
+    assert limits.SEARCHES_OF_MACRO_ACTIONS == search.SEARCHES_OF_MACRO_ACTIONS

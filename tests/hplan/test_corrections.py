@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from hplan.corrections import CorrectedLevel, no_corrections
+from hplan.corrections import WIDER, WIDEST, CorrectedLevel, no_corrections
 from tests.hplan.line_world import line_stack
 
 B, D, A, M = 2, 1, 3, 5
@@ -58,6 +58,18 @@ def test_a_start_within_the_radius_counts_as_the_same():
     model = corrected((0, 2.0, 1, 9.0))
     assert predictions(model, near)[0, 1] == 9.0
     assert predictions(model, far)[0, 1] != 9.0
+
+
+def test_what_surprises_again_is_matched_more_widely_up_to_a_bound():
+    """A search finds the plans whose predictions drift past a correction."""
+    drifted = [2.0 + (0.9 * factor * RADIUS) ** 0.5 for factor in (1.0, WIDER, WIDER**2, WIDEST)]
+    for times, met in ((1, 1), (2, 2), (3, 3), (9, 4)):
+        model = corrected(*[(0, 2.0, 1, 9.0)] * times)
+        assert [float(predictions(model, z)[0, 1]) == 9.0 for z in drifted] == [
+            number < met for number in range(4)
+        ]
+    other = corrected((0, 2.0, 1, 9.0), (0, 2.0, 0, 9.0), (0, 5.0, 1, 9.0))
+    assert predictions(other, drifted[1])[0, 1] != 9.0, "another action, another place"
 
 
 def test_the_newest_of_two_contradictory_surprises_holds():

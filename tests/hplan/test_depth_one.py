@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hplan.agent import NUM_CORRECTIONS, Agent
+from hplan.corrections import WIDER, WIDEST
 from hplan.energy import Avoiding, TargetEnergy, arrival_energy, step_cost
 from hplan.level_config import level_configs
 from hplan.search.beam import beam
@@ -17,16 +18,16 @@ from tests.hplan.stacks import tiny_config, tiny_stack, tiny_task
 
 
 class Mended:
-    """A level that follows the transitions (start, action, end) which its model got wrong."""
+    """A level that follows the transitions (start, action, end, radius) it got wrong."""
 
-    def __init__(self, level, wrong, radius) -> None:
-        self.level, self.wrong, self.radius = level, wrong, radius
+    def __init__(self, level, wrong) -> None:
+        self.level, self.wrong = level, wrong
         self.num_actions = level.num_actions
 
     def predict(self, z: Tensor, action: Tensor) -> Tensor:
         after = self.level.predict(z, action)
-        for start, number, end in self.wrong:  # the newest comes last, and wins
-            near = (z - start).square().mean(-1) < self.radius
+        for start, number, end, radius in self.wrong:  # the newest comes last, and wins
+            near = (z - start).square().mean(-1) < radius
             after = torch.where((near & (action.argmax(-1) == number)).unsqueeze(-1), end, after)
         return after
 
@@ -47,7 +48,13 @@ def _flat_actions(agent: Agent, task, start, goal, num_steps) -> tuple[list[int]
         gap = 0.0 if not done else float((plan.latents[:, done] - z).square().mean())
         failed = gap > float(limits[min(max(done, 1), len(limits)) - 1])
         if failed:
-            wrong.append((before, actions[-1], z))
+            alike = [
+                width
+                for start, action, _, width in wrong[-NUM_CORRECTIONS:]
+                if action == actions[-1] and float((start - before).square().mean()) < same_place
+            ]
+            wider = min(WIDER * max(alike), WIDEST * same_place) if alike else same_place
+            wrong.append((before, actions[-1], z, wider))
         if plan is None or done == plan.num_steps or failed:
             past = [z, *past][: settings.memory]
             energy = Avoiding(
@@ -58,7 +65,7 @@ def _flat_actions(agent: Agent, task, start, goal, num_steps) -> tuple[list[int]
                 penalty=settings.avoid_penalty * unit,
             )
             problem = Problem(
-                model=Mended(level, wrong[-NUM_CORRECTIONS:], same_place),
+                model=Mended(level, wrong[-NUM_CORRECTIONS:]),
                 z=z,
                 energy=energy,
                 cost=unit,

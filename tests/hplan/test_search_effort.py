@@ -124,7 +124,7 @@ def test_a_plan_once_found_is_not_lost(name):
     few = replace(CONFIG, num_candidates=17, max_candidates=17)
     scores = [
         found(name, problem, config=replace(few, num_iterations=rounds)).score
-        for rounds in range(1, 8)
+        for rounds in (1, 2, 3, 7)
     ]
     for before, after in zip(scores, scores[1:], strict=False):
         assert (after <= before + 1e-4).all()

@@ -30,8 +30,8 @@ from tasks import build_task
 ROOT = Path(__file__).resolve().parent.parent.parent
 TINY = (
     "--config tiny --levels 2 --data.num_episodes 20 --evaluation.episodes_per_bin 0 "
-    "--training.num_updates 10 --training.distance_updates 3 --training.validate_every 4 "
-    "--training.validation_pairs 10 --accelerator cpu"
+    "--evaluation.during_training 0 --training.num_updates 10 --training.distance_updates 3 "
+    "--training.validate_every 4 --training.validation_pairs 10 --accelerator cpu"
 )
 
 
@@ -39,7 +39,7 @@ def train(settings: str) -> int:
     return main(f"train {TINY} {settings}".split())
 
 
-def weights_of(run: str) -> dict[str, Tensor]:
+def weights_of(run: str | Path) -> dict[str, Tensor]:
     files = list(Path("runs", run, "checkpoints").glob("*.safetensors"))
     assert len(files) == 1
     return load_file(files[0])
@@ -51,24 +51,32 @@ def assert_same_weights(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
     assert not different
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert train("--run whole") == 0
+    return folder / "runs" / "whole"
+
+
 @pytest.fixture(autouse=True)
 def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_the_same_command_gives_the_same_weights_and_another_seed_others() -> None:
-    assert train("--run a") == train("--run b") == train("--run c --seed 1") == 0
-    assert_same_weights(weights_of("a"), weights_of("b"))
-    assert not torch.equal(
-        weights_of("a")["0.predictor.mlp.0.weight"], weights_of("c")["0.predictor.mlp.0.weight"]
-    )
+def test_the_same_command_gives_the_same_weights_and_another_seed_others(whole: Path) -> None:
+    assert train("--run again") == train("--run other --seed 1") == 0
+    assert_same_weights(weights_of(whole), weights_of("again"))
+    name = "0.predictor.mlp.0.weight"
+    assert not torch.equal(weights_of(whole)[name], weights_of("other")[name])
 
 
 @pytest.mark.parametrize("stop", [5, 8])
 def test_a_resumed_run_ends_as_if_never_interrupted(
-    stop: int, monkeypatch: pytest.MonkeyPatch
+    whole: Path, stop: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert train("--run whole") == 0
     begin = KeepCheckpoints.on_train_batch_start
 
     def interrupt(self: KeepCheckpoints, trainer: object, *args: object) -> None:
@@ -80,14 +88,12 @@ def test_a_resumed_run_ends_as_if_never_interrupted(
         assert train("--run parts") == 130
     assert updates_done(Path("runs/parts")) == stop
     assert train("--run parts --resume") == 0
-    assert_same_weights(weights_of("whole"), weights_of("parts"))
+    assert_same_weights(weights_of(whole), weights_of("parts"))
 
 
 def test_a_run_can_go_on_from_the_checkpoint_of_a_validation(
-    monkeypatch: pytest.MonkeyPatch,
+    whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert train("--run whole") == 0
-
     def die(self: KeepCheckpoints, trainer: object, *args: object) -> None:
         if trainer.global_step == 6:
             raise KeyboardInterrupt  # as a second Ctrl-C, or a machine switched off
@@ -97,7 +103,7 @@ def test_a_run_can_go_on_from_the_checkpoint_of_a_validation(
         assert train("--run parts") == 130
     assert updates_done(Path("runs/parts")) == 4
     assert train("--run parts --resume") == 0
-    assert_same_weights(weights_of("whole"), weights_of("parts"))
+    assert_same_weights(weights_of(whole), weights_of("parts"))
 
 
 def test_a_saved_config_reruns_the_run() -> None:
@@ -107,42 +113,45 @@ def test_a_saved_config_reruns_the_run() -> None:
 
 
 @pytest.mark.timeout(120)
-def test_two_processes_train_as_one(tmp_path: Path) -> None:
-    assert train("--run one") == 0
+def test_two_processes_train_as_one(whole: Path, tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "hplan", "train", *TINY.split(), "--run", "two"]
+    # One of them looks at the agent after every validation, while the other waits.
+    looking = "--evaluation.during_training 1 --evaluation.budget_factor 1"
+    command = f"-m hplan train {TINY} {looking} --run two --devices 2"
     done = subprocess.run(
-        [*command, "--devices", "2"], cwd=tmp_path, env=environment, capture_output=True, text=True
+        [sys.executable, *command.split()],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("levels=2") == 1  # one process speaks
-    one, two = weights_of("one"), weights_of("two")
+    one, two = weights_of(whole), weights_of("two")
     # What validation measured (of other noise in two processes) is no weight.
     for name in (name for name in one if not name.endswith(("move", "rollout_error"))):
         torch.testing.assert_close(two[name], one[name], atol=2e-4, rtol=1e-3, msg=name)
 
 
-def test_a_reloaded_stack_gives_the_same_latents() -> None:
+def test_a_reloaded_stack_gives_the_same_latents(whole: Path) -> None:
     config = read_config(read_arguments(TINY.split()))
-    assert train("--run a") == 0
-    checkpoint = load_checkpoint(Path("runs/a"))
+    checkpoint = load_checkpoint(whole)
     assert checkpoint.config == config
     assert checkpoint.update == 10
     task = build_task(config.task.name, config.task.layout_seed)
     obs = torch.from_numpy(task.observe(task.world.all_states[:7]))
     first, second = (build_levels(level_configs(config.hierarchy), task.spec) for _ in range(2))
-    restore(first, checkpoint, Path("runs/a"))
-    restore(second, load_checkpoint(Path("runs/a")), Path("runs/a"))
+    restore(first, checkpoint, whole)
+    restore(second, load_checkpoint(whole), whole)
     for a, b in zip(encode_stack(first, obs), encode_stack(second, obs), strict=True):
         assert torch.equal(a, b)
         assert a.std() > 0
 
 
-def test_checkpoints_hold_no_pickled_objects() -> None:
-    assert train("--run a") == 0
-    files = {path.name for path in Path("runs/a/checkpoints").iterdir()}
+def test_checkpoints_hold_no_pickled_objects(whole: Path) -> None:
+    files = {path.name for path in (whole / "checkpoints").iterdir()}
     assert files == {"last.json", "resume.ckpt", "update-0000010.safetensors"}
-    path = Path("runs/a/checkpoints/resume.ckpt")
+    path = whole / "checkpoints" / "resume.ckpt"
     assert torch.load(path, weights_only=True)["global_step"] == 10
     with zipfile.ZipFile(path) as archive:
         pickle = next(name for name in archive.namelist() if name.endswith("data.pkl"))
@@ -163,8 +172,8 @@ def test_the_collapse_alarm_rings_without_a_regulariser_and_only_then(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     settings = (
-        "--config tiny --evaluation.episodes_per_bin 0 --accelerator cpu "
-        "--training.distance_updates 0"
+        "--config tiny --evaluation.episodes_per_bin 0 --evaluation.during_training 0 "
+        "--accelerator cpu --training.distance_updates 0"
     )
     assert alarms_of("healthy", settings, caplog) == []
     without = f"{settings} --hierarchy.level.loss.regulariser_weight 0"
