@@ -75,6 +75,10 @@ class EvaluationConfig:
     )  # fmt: skip
     energy: EnergyName = "distance"
     """Energy of `hierarchical` and `upper_energy`."""
+    flat_search: str = "tree"
+    """Search of the flat methods; `own` is what the bottom level has."""
+    flat_horizon: int = 5
+    """Their horizon, which grows until they do the work of the hierarchy."""
     budget_factor: float = 3.0
     """Env steps allowed: this times the bin's upper bound, plus `budget_extra`."""
     budget_extra: int = 20
@@ -87,7 +91,7 @@ class AgentConfig:
     memory: int = 12
     """Recent decisions whose places are not sought again; 0 turns the escape off."""
     avoid_penalty: float = 4.0
-    """Env steps that a place just left costs."""
+    """What ending at a place just left costs, in costs of one step of the level."""
     early: list[str] = field(default_factory=lambda: ["surprise", "infeasible", "reached"])
     """What makes a level plan again before its clock: a prediction that failed, a target that it
     cannot approach, a subgoal that is reached."""
@@ -97,8 +101,8 @@ class AgentConfig:
     """How often in one decision a level plans again because the level below cannot approach its
     subgoal, which is then penalised; 0 is never."""
     patience: float = 2.0
-    """A subgoal is given up as infeasible when it is not reached within this times the env steps
-    that the plan gave it; 0 is never."""
+    """A subgoal is given up as infeasible when it is farther than this times the env steps that the
+    plan gave it, or comes nearer slower than one step in this many; 0 is never."""
     stuck_after: int = 4
     """Decisions at one place, among the remembered, after which the search is widened; 0 never."""
     budget_ms: float = 0.0

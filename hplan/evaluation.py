@@ -20,6 +20,7 @@ from hplan.agent_state import Cause
 from hplan.config import Config
 from hplan.effort import scaled
 from hplan.episodes import Episodes, Task, run_agent, run_random, run_shortest_paths
+from hplan.flat_planning import at_least_work, flat_config, work_per_step
 from hplan.guardrails import build_guardrails
 from hplan.level_config import EnergyName, level_configs
 from hplan.results import EpisodeOutcomes, summarise, write_results
@@ -33,8 +34,6 @@ BRIEF_METHODS = ("flat", "flat_distance", "hierarchical", "oracle")
 EARLY_CAUSES = {
     "surprise": Cause.SURPRISE, "infeasible": Cause.INFEASIBLE, "target_changed": Cause.TARGET
 }  # fmt: skip
-LONGEST_TREE = 8  # flat planning grows no further to match work
-WIDEST = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +161,7 @@ def _trials(
         guardrails=guardrails,
     )
     check_budget(whole, task, suite)
-    bottom = replace(whole, levels=levels[:1], configs=configs[:1])
+    bottom = replace(whole, levels=levels[:1], configs=[flat_config(configs[0], settings)])
     work = 0.0
     if "hierarchical" in methods:
         episodes = run(whole)
@@ -185,31 +184,6 @@ def _trials(
         if method in methods:
             episodes = runner(task, suite.starts, suite.goals, budgets, seed=config.seed)
             yield Trial(method=method, energy="none", energy_level=0, episodes=episodes)
-
-
-def at_least_work(agent: Agent, work: float, run: Callable[[Agent], Episodes]) -> Episodes:
-    """Runs a flat agent with the least effort that spends `work` evaluations per env step.
-
-    A tree grows by a step of its horizon, any other search by twice the candidates, and it goes
-    through all its rounds. The episodes of less effort are dropped before anybody asks for their
-    recordings.
-    """
-    config, num_actions = agent.configs[0], agent.levels[0].num_actions
-    is_tree = config.planner.search == "tree"
-    while True:
-        episodes = run(agent)
-        planner = config.planner
-        at_most = planner.horizon >= LONGEST_TREE if is_tree else planner.num_candidates >= WIDEST
-        if work_per_step(episodes) >= work or at_most:
-            return episodes
-        config = scaled(config, num_actions, float(num_actions) if is_tree else 2.0)
-        config = replace(config, planner=replace(config.planner, converged=0.0))
-        agent = replace(agent, configs=[config])
-
-
-def work_per_step(episodes: Episodes) -> float:
-    """Predictor evaluations per env step."""
-    return float(episodes.evaluations.sum() / max(1, episodes.env_steps.sum()))
 
 
 def _outcomes(trial: Trial, config: Config, task: Task, suite: Any) -> EpisodeOutcomes:

@@ -57,7 +57,8 @@ class Guard:
     """How much latents of one level violate its guardrails, all together.
 
     Whatever is violated at all counts as at least 1, so that no search weighs it against a detour;
-    what is beyond that shows a search the way out. NaN counts as a violation.
+    what is beyond that shows a search the way out. NaN counts as a violation, and what is below 0
+    as none: it must not make up for another.
     """
 
     violations: list[Callable[[Tensor], Tensor]]
@@ -65,7 +66,7 @@ class Guard:
     def __call__(self, z: Float[Tensor, "B N D"]) -> Float[Tensor, "B N"]:
         """Violation (B, N) of latents (B, N, D)."""
         parts = [violation(z).to(z.dtype).nan_to_num(nan=1.0) for violation in self.violations]
-        total = torch.stack(parts).sum(0)
+        total = torch.stack(parts).clamp(min=0.0).sum(0)
         return total + (total > 0)
 
     def of(self, rows: Tensor) -> "Guard":

@@ -80,7 +80,8 @@ class PlannerConfig:
     """How a level searches, how far, and when it looks again."""
 
     search: str = "tree"
-    """`tree`, `categorical_cem`, `cem`, or `module.function` of your own."""
+    """At the bottom `tree`, `beam` or `categorical_cem`; above `cem`, `icem`, `mppi`,
+    `predictive_sampling` or `gradient`; or `module.function` of your own."""
     horizon: int = 5
     """How many steps of this level a plan looks ahead."""
     num_candidates: int = 128

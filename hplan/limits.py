@@ -1,5 +1,6 @@
 """What values settings may have beyond their types, and which do not go together."""
 
+import math
 from dataclasses import fields
 from operator import attrgetter
 
@@ -27,6 +28,7 @@ LEAST = {
     "evaluation.during_training": 0,
     "evaluation.suite_seed": 0,
     "evaluation.num_trees": 0,
+    "evaluation.flat_horizon": 1,
     "evaluation.budget_factor": 1,
     "evaluation.budget_extra": 0,
     "agent.memory": 0,
@@ -36,6 +38,7 @@ LEAST = {
     "agent.stuck_after": 0,
     "agent.budget_ms": 0,
 }
+FINITE = ("agent.effort", "evaluation.budget_factor")
 ABOVE_ZERO = (
     "training.learning_rate",
     "training.clip_norm",
@@ -88,6 +91,10 @@ def check_config(config: Config) -> None:
         value = attrgetter(path)(config)
         if not value > 0:
             raise ValueError(f"{path} = {value}; allowed is a number above 0")
+    for path in FINITE:
+        value = attrgetter(path)(config)
+        if not math.isfinite(value):
+            raise ValueError(f"{path} = {value}; allowed is a finite number")
     if config.accelerator not in ACCELERATORS:
         raise ValueError(
             f"accelerator = {config.accelerator!r}; allowed is one of {', '.join(ACCELERATORS)}"
@@ -152,12 +159,13 @@ def _check_level(level: LevelConfig, k: int) -> None:
             f"planner.search = {level.planner.search!r} of {where}; allowed there: "
             f"{', '.join(allowed)}, or module.function of your own"
         )
-    if level.planner.search_options or level.planner.support_options:
+    is_own = level.planner.search not in allowed
+    if is_own or level.planner.search_options or level.planner.support_options:
         _check_options(level, where)
 
 
 def _check_options(level: LevelConfig, where: str) -> None:
-    """Options are checked by what takes them, which needs torch."""
+    """A search of one's own, and options, are checked by what takes them, which needs torch."""
     from hplan.search import check_options
     from hplan.support import check_support_options
 

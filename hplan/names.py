@@ -6,14 +6,14 @@ from typing import Any
 
 
 def find_class(name: str, known: Mapping[str, Any], path: str) -> Any:
-    """The object that the setting at `path` names.
+    """The class or function that the setting at `path` names.
 
     Args:
         name: a key of `known`, or `module.Class`.
         path: the setting's place in the config, for the message.
 
     Raises:
-        ValueError: no such name, module or class.
+        ValueError: no such name, module or class, or what cannot be called.
     """
     if name in known:
         return known[name]
@@ -22,6 +22,9 @@ def find_class(name: str, known: Mapping[str, Any], path: str) -> Any:
     if not module:
         raise ValueError(f"{path} = {name!r} is unknown; {allowed}")
     try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise ValueError(f"{path} = {name!r} cannot be imported ({error}); {allowed}") from error
+    if not callable(found):
+        raise ValueError(f"{path} = {name!r} is a {type(found).__name__}; {allowed}")
+    return found

@@ -125,12 +125,12 @@ def test_a_disk_full_between_checkpoints_loses_nothing(
 
 
 @pytest.mark.timeout(120)
-def test_ctrl_c_says_how_to_go_on_and_loses_nothing(tmp_path: Path) -> None:
+def test_ctrl_c_says_how_to_go_on_and_loses_nothing(tmp_path: Path, command: Command) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    settings = "--config tiny --levels 2 --run a --evaluation.episodes_per_bin 0".split()
-    train = [sys.executable, "-m", "hplan", "train", *settings]
+    blind = "--evaluation.episodes_per_bin 0 --evaluation.during_training 0"
+    train = f"train --config tiny --levels 2 --run a {blind}"
     process = subprocess.Popen(
-        train,
+        [sys.executable, "-m", "hplan", *train.split()],
         cwd=tmp_path,
         env=environment,
         stdout=subprocess.PIPE,
@@ -146,11 +146,9 @@ def test_ctrl_c_says_how_to_go_on_and_loses_nothing(tmp_path: Path) -> None:
     assert err.count("\n") == 1 and "make train RESUME=1 RUN=runs/a" in err
     stopped = json.loads((tmp_path / "runs/a/checkpoints/last.json").read_text())["update"]
     assert 6 <= stopped < 60
-    resumed = subprocess.run(
-        [*train, "--resume"], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
-    assert resumed.returncode == 0, resumed.stderr
-    assert f"goes on after update {stopped} of 60" in resumed.stdout
+    code, out, err = command(f"{train} --resume")
+    assert code == 0, err
+    assert f"goes on after update {stopped} of 60" in out
     assert checkpoint.load_checkpoint(tmp_path / "runs/a").update == 60
 
 

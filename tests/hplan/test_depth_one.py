@@ -85,7 +85,7 @@ def _flat_actions(agent: Agent, task, start, goal, num_steps) -> tuple[list[int]
 @pytest.mark.parametrize("energy", ["distance", "l2"])
 @pytest.mark.parametrize("num_updates", [0, 20])
 def test_a_hierarchy_of_depth_one_acts_as_flat_planning_bit_for_bit(num_updates, energy):
-    config, num_steps = tiny_config(1), 30
+    config, num_steps = tiny_config(1), 15
     task, levels = tiny_task(config), tiny_stack(config, num_updates=num_updates)
     agent = Agent(
         levels=levels,
@@ -95,7 +95,7 @@ def test_a_hierarchy_of_depth_one_acts_as_flat_planning_bit_for_bit(num_updates,
     )
     suite = task.suite(episodes_per_bin=2, seed=0)
     num_surprises = 0
-    for e in range(4):
+    for e in (0, 2):  # one of each bin
         start, goal = suite.starts[e : e + 1], suite.goals[e : e + 1]
         flat, surprises = _flat_actions(agent, task, start, goal, num_steps)
         assert walk(agent, task, start, goal, num_steps, seed=e).actions[:, 0].tolist() == flat

@@ -10,6 +10,7 @@ from torch import Tensor
 from hplan.agent import Agent
 from hplan.agent_state import Cause
 from hplan.config import AgentConfig
+from hplan.episodes import run_agent
 from hplan.goals import Goals
 from hplan.guardrails import Guardrail
 from tests.hplan.line_world import (
@@ -84,6 +85,53 @@ def test_a_level_whose_plans_are_unsafe_leaves_the_goal_to_the_level_below():
     kept = [(e.level, int(e.identity)) for e in made.events[0] if int(e.identity)]
     assert kept == [(0, 1)], "the plans of the level above were made, and not adopted"
     assert (walk(_agent(levels), LineTask(), positions(0), positions(20), 1).tops == 1).all()
+
+
+@pytest.mark.parametrize("energy", ["distance", "l2"])
+def test_a_step_that_what_is_seen_shows_to_be_unsafe_is_not_taken(energy):
+    """The first step leads a little farther than predicted, which is no surprise yet."""
+    rail = _forbidden(2.5, 0.0)
+
+    def slippery(before, after):
+        return after + 0.4 * ((before == 0).all(1) & (after == (1, 0)).all(1))[:, None] * (1, 0)
+
+    task = LineTask(moves=PLANE, hurdle=slippery)
+    walks = []
+    for rails in ([rail], []):
+        agent = replace(
+            _agent(line_stack(moves=PLANE), guardrails=rails, horizon=[4]), energy=energy
+        )
+        walks.append(walk(agent, task, np.zeros((1, 2)), np.array([[4.0, 0.0]]), 4))
+    kept, free = walks
+    touches = [bool((rail.by_level[0](torch.tensor(each.states)) > 0).any()) for each in walks]
+    assert touches == [False, True]
+    assert [int(e.cause) for e in kept.events[1]] == [Cause.SURPRISE] and not free.events[1]
+
+
+@pytest.mark.parametrize("unsafe", [0, 1, 2])
+def test_plans_that_no_guardrail_allows_are_not_sent_back_as_infeasible(unsafe):
+    """Their searches were widened in vain: each environment would be sent back twice."""
+    levels = line_stack(3, 3)
+    levels[unsafe].distance = Shortsighted()  # of which every target would be infeasible
+    by_level = [None, None, None]
+    by_level[unsafe] = lambda z: torch.ones_like(z[..., 0])
+    settings = replace(NO_ESCAPE, feedback=2)
+    rails = [Guardrail(name="all", by_level=by_level)]
+    agent = _agent(levels, settings=settings, guardrails=rails, reach=[0.0])
+    found = run_agent(
+        agent,
+        LineTask(),
+        positions(0, 0),
+        positions(90, 80),
+        np.full(2, 3),
+        generator=noise(),
+        keep_plans=2,
+    )
+    assert found.refused.tolist() == [unsafe == 0] * 2
+    for recording in found.recordings.values():
+        numbers = [record.plan for record in recording.plans]
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert unsafe not in {record.level for record in recording.plans}
 
 
 # --- what the bottom cannot approach ---

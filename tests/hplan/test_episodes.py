@@ -45,12 +45,12 @@ def rooms():
     planner = "--hierarchy.level.planner"
     brisk = f"{planner}.num_candidates 16 {planner}.num_elites 4 {planner}.num_iterations 2"
     config = tiny_config(3, brisk)
-    task, levels = tiny_task(config), tiny_stack(config, num_updates=20)
+    task, levels = tiny_task(config), tiny_stack(config, num_updates=5)
     suite = task.suite(episodes_per_bin=2, seed=0)
     # Goals count as near only where they are, so that the levels above have something to do.
     configs = level_configs(config.hierarchy)
     agent = Agent(levels=levels, configs=configs, energy="l2", settings=config.agent)
-    budgets = np.full(NUM_EPISODES, 20)
+    budgets = np.full(NUM_EPISODES, 10)
     return run_agent(
         agent, task, suite.starts, suite.goals, budgets, generator=noise(), keep_plans=NUM_EPISODES
     )

@@ -10,7 +10,8 @@ import torch
 from hplan.agent import Agent
 from hplan.config import AgentConfig
 from hplan.episodes import run_agent
-from hplan.evaluation import METHODS, at_least_work, evaluate, work_per_step
+from hplan.evaluation import METHODS, evaluate
+from hplan.flat_planning import at_least_work, work_per_step
 from hplan.level_config import level_configs
 from hplan.results import without_timings
 from hplan.subgoal_tree import load_tree
@@ -20,9 +21,10 @@ from tests.hplan.stacks import tiny_config, tiny_stack, tiny_task
 NUM_TREES = 3
 PLANNER = "--hierarchy.overrides.planner"
 BRISK = (
-    f"{PLANNER}.search [tree,cem] {PLANNER}.converged [0.0] {PLANNER}.num_candidates [16] "
-    f"{PLANNER}.max_candidates [16] {PLANNER}.num_elites [4] {PLANNER}.num_iterations [2] "
-    f"{PLANNER}.horizon [3] {PLANNER}.reach [1.0] --evaluation.budget_extra 0"
+    f"{PLANNER}.search [tree,cem] {PLANNER}.converged [0.0] {PLANNER}.num_candidates [8] "
+    f"{PLANNER}.max_candidates [8] {PLANNER}.num_elites [2] {PLANNER}.num_iterations [1] "
+    f"{PLANNER}.horizon [3] {PLANNER}.reach [1.0] "
+    "--evaluation.budget_factor 2 --evaluation.budget_extra 0"
 )
 
 
@@ -85,7 +87,7 @@ def test_a_tree_tells_of_its_episode(results):
     tree = load_tree(folder / "episodes" / "hierarchical-00005.json")
     goal = tree.nodes[0]
     assert (goal["method"], goal["task"], goal["bin"]) == ("hierarchical", "rooms-tiny", "medium")
-    assert goal["num_levels"] == 2 and goal["env_steps"] <= 3 * 10
+    assert goal["num_levels"] == 2 and goal["env_steps"] <= 2 * 10
     assert goal["pair"] == f"{_saved(folder)['protocol']['pairs_sha256'][:12]}-5"
     assert (goal["episode"], goal["update"]) == (5, 10)
     assert tree.number_of_nodes() > 1
@@ -105,11 +107,11 @@ def test_a_tree_tells_of_its_episode(results):
 def test_trees_are_handed_over_and_change_no_result(stack):
     config, task, levels = stack
     found = []
-    for keep_plans, seed in ((0, 0), (4, 0), (4, 1)):
+    for keep_plans in (0, 4):
         trees = []
         rows = evaluate(
             levels,
-            replace(config, seed=seed),
+            config,
             task,
             task.suite(episodes_per_bin=3, seed=0),
             None,
@@ -118,8 +120,8 @@ def test_trees_are_handed_over_and_change_no_result(stack):
             log_tree=trees.append,
         )
         found.append((without_timings({"rows": rows}), trees))
-    (bare, none), (kept, trees), (other, _) = found
-    assert json.dumps(bare) == json.dumps(kept) != json.dumps(other)
+    (bare, none), (kept, trees) = found
+    assert json.dumps(bare) == json.dumps(kept)
     methods = [(tree.nodes[0]["method"], tree.nodes[0]["episode"]) for tree in trees]
     assert methods == [(m, e) for m in ("hierarchical", "flat") for e in (0, 1, 3, 5)]
     assert none == []
@@ -174,7 +176,7 @@ def test_flat_planning_takes_the_shortest_horizon_that_does_the_work():
 
     def run(agent):
         tried.append(agent.configs[0].planner.horizon)
-        goals, budgets = positions(24), np.array([24])
+        goals, budgets = positions(12), np.array([12])
         found = run_agent(
             agent, LineTask(), positions(0), goals, budgets, generator=noise(), keep_plans=1
         )
@@ -194,7 +196,8 @@ def test_flat_planning_takes_the_shortest_horizon_that_does_the_work():
 
 
 def test_a_stack_of_one_level_is_its_own_flat_baseline():
-    config = tiny_config(1)
+    brief = "--evaluation.budget_factor 1 --evaluation.budget_extra 0"
+    config = tiny_config(1, f"{brief} --evaluation.flat_search own")
     task, levels = tiny_task(config), tiny_stack(config, num_updates=5)
     suite = task.suite(episodes_per_bin=3, seed=0)
     methods = ["hierarchical", "flat_distance", "upper_energy"]

@@ -32,8 +32,8 @@ def _agent(*, feedback: int, probability: float, ratios=(3,)) -> Agent:
     )
 
 
-def _steps_needed(agent: Agent, num_steps: int = 60) -> np.ndarray:
-    goals = positions(*range(30, 43))
+def _steps_needed(agent: Agent, num_steps: int = 44) -> np.ndarray:
+    goals = positions(*range(24, 32))
     states = walk(agent, LineTask(), positions(*[0.0] * len(goals)), goals, num_steps).states
     reached = (states == goals).squeeze(-1)
     return np.where(reached.any(0), reached.argmax(0), num_steps)

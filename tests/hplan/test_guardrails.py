@@ -193,6 +193,10 @@ def test_a_guard_sums_what_is_violated_and_weighs_none_of_it_lightly():
     assert isinstance(guard, Energy) and torch.allclose(guard(z), known)
     assert guard.of(torch.tensor([1])) is guard
     assert guard_at(rails, 1) is None and guard_at([], 0) is None
+    relieved = guard_at(
+        [*rails, Guardrail(name="below 0", by_level=[lambda z: -9 + 0 * z[..., 0]])], 0
+    )
+    assert torch.equal(relieved(z), guard(z)), "nothing makes up for a violation"
     undefined = guard_at([Guardrail(name="unsure", by_level=[unsure])], 0)
     assert (undefined(z) > 0).all()
 

@@ -15,6 +15,7 @@ TINY = (
     "train --config tiny --levels 2 --run a --training.num_updates 20 "
     "--training.distance_updates 10 --training.validate_every 10 --training.validation_pairs 10 "
     "--data.num_episodes 20 --evaluation.brief_episodes_per_bin 1 "
+    "--evaluation.budget_factor 1 --evaluation.budget_extra 0 "
     "--hierarchy.overrides.planner.reach [0.0]"  # upper levels plan, however near the goal is
 )
 
@@ -125,8 +126,7 @@ def test_a_runs_curve_is_measured(
     run_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(run_dir.parent.parent)
-    brief = "--evaluation.budget_factor 1 --evaluation.budget_extra 0"
-    assert main(f"curve --run a --efforts 0.1,2 {brief}".split()) == 0
+    assert main("curve --run a --efforts 0.1,2".split()) == 0
     assert (run_dir / "eval" / "rooms-tiny-curve" / "curve.png").is_file()
     assert "hierarchical (distance) x 2" in capsys.readouterr().out
 

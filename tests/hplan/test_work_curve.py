@@ -13,7 +13,8 @@ PLANNER = "--hierarchy.level.planner"
 BRISK = (
     f"{PLANNER}.num_candidates 36 {PLANNER}.num_elites 4 {PLANNER}.num_iterations 2 "
     "--hierarchy.overrides.planner.horizon [3] --hierarchy.overrides.planner.reach [1.0] "
-    "--evaluation.brief_episodes_per_bin 1 --evaluation.budget_extra 0 "
+    "--evaluation.brief_episodes_per_bin 1 "
+    "--evaluation.budget_factor 1 --evaluation.budget_extra 0 "
     "--agent.stuck_after 0 --agent.feedback 0"  # whose work depends on luck
 )
 
