@@ -284,6 +284,9 @@ def build_training(config: Config, task: "Task", store: "EpisodeStore") -> "Stac
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns 0, or 2 for what the user can mend, or 130 after Ctrl-C."""
+    if argv is None:
+        # Modules of a user's own lie where they are, which an installed command does not search.
+        sys.path.append(os.getcwd())
     return run_command(sys.argv[1:] if argv is None else argv, COMMANDS)
 
 

@@ -75,10 +75,6 @@ class EvaluationConfig:
     )  # fmt: skip
     energy: EnergyName = "distance"
     """Energy of `hierarchical` and `upper_energy`."""
-    flat_search: str = "tree"
-    """Search of the flat methods; `own` is what the bottom level has."""
-    flat_horizon: int = 5
-    """Their horizon, which grows until they do the work of the hierarchy."""
     budget_factor: float = 3.0
     """Env steps allowed: this times the bin's upper bound, plus `budget_extra`."""
     budget_extra: int = 20

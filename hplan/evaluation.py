@@ -20,7 +20,7 @@ from hplan.agent_state import Cause
 from hplan.config import Config
 from hplan.effort import scaled
 from hplan.episodes import Episodes, Task, run_agent, run_random, run_shortest_paths
-from hplan.flat_planning import at_least_work, flat_config, work_per_step
+from hplan.flat_planning import at_least_work, work_per_step
 from hplan.guardrails import build_guardrails
 from hplan.level_config import EnergyName, level_configs
 from hplan.results import EpisodeOutcomes, summarise, write_results
@@ -161,7 +161,7 @@ def _trials(
         guardrails=guardrails,
     )
     check_budget(whole, task, suite)
-    bottom = replace(whole, levels=levels[:1], configs=[flat_config(configs[0], settings)])
+    bottom = replace(whole, levels=levels[:1], configs=configs[:1])
     work = 0.0
     if "hierarchical" in methods:
         episodes = run(whole)

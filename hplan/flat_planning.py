@@ -4,26 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from hplan.agent import Agent
-from hplan.config import EvaluationConfig
 from hplan.effort import scaled
 from hplan.episodes import Episodes
-from hplan.level_config import LevelConfig
 
 LONGEST_TREE = 8  # flat planning grows no further to match work
 WIDEST = 1024
-
-
-def flat_config(bottom: LevelConfig, settings: EvaluationConfig) -> LevelConfig:
-    """The bottom level's settings when it plans alone."""
-    if settings.flat_search == "own":
-        return bottom
-    planner = replace(
-        bottom.planner,
-        search=settings.flat_search,
-        horizon=settings.flat_horizon,
-        clock=max(bottom.planner.clock, LONGEST_TREE),
-    )
-    return replace(bottom, planner=planner)
 
 
 def at_least_work(agent: Agent, work: float, run: Callable[[Agent], Episodes]) -> Episodes:

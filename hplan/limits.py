@@ -28,7 +28,6 @@ LEAST = {
     "evaluation.during_training": 0,
     "evaluation.suite_seed": 0,
     "evaluation.num_trees": 0,
-    "evaluation.flat_horizon": 1,
     "evaluation.budget_factor": 1,
     "evaluation.budget_extra": 0,
     "agent.memory": 0,

@@ -54,7 +54,7 @@ def test_far_goals_are_reached_and_kept_to(ratios, pursuit, energy):
         level.move.fill_(0.1 / level.stride**2)
     goals = positions(0, 1, -7, 19)
     agent = _agent(levels, energy=energy, tolerance=[0.4], clock=[100, 2], pursuit=[pursuit])
-    states = walk(agent, LineTask(), positions(0, 0, 0, 0), goals, 45).states
+    states = walk(agent, LineTask(), positions(0, 0, 0, 0), goals, 33).states
     reached = (states == goals).any(axis=0)
     assert reached.all(), states[-1]
     if energy == "distance":

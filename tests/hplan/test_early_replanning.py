@@ -65,15 +65,14 @@ def test_where_no_plan_is_safe_the_agent_says_so_and_does_not_act():
     levels = line_stack(moves=((1.0,), (2.0,)))
     rails = [Guardrail(name="all", by_level=[lambda z: (z.abs().amax(-1) > 2.5).float()])]
     agent = _agent(levels, guardrails=rails, horizon=[2])
-    made = walk(agent, LineTask(moves=((1.0,), (2.0,))), positions(0, 0), positions(9, 0), 1)
     state = agent.start(2)
     goals = Goals.observed(levels, torch.tensor([9.0, 1.0]).view(2, 1, 1, 1))
     obs, alive = torch.zeros(2, 1, 1, 1), torch.ones(2, dtype=torch.bool)
     for _ in range(4):
-        actions, state, events = agent.act(state, obs, goals, alive, noise())
+        before, (_, state, _) = state.refused, agent.act(state, obs, goals, alive, noise())
         obs = torch.where(state.refused, obs[:, 0, 0, 0], obs[:, 0, 0, 0] + 1).view(2, 1, 1, 1)
-    assert state.refused.all()
-    assert made.events
+        assert not (before & ~state.refused).any()
+    assert state.refused.all() and (obs <= 2).all() and (obs > 0).any()
 
 
 def test_a_level_whose_plans_are_unsafe_leaves_the_goal_to_the_level_below():

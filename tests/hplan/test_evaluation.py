@@ -196,8 +196,7 @@ def test_flat_planning_takes_the_shortest_horizon_that_does_the_work():
 
 
 def test_a_stack_of_one_level_is_its_own_flat_baseline():
-    brief = "--evaluation.budget_factor 1 --evaluation.budget_extra 0"
-    config = tiny_config(1, f"{brief} --evaluation.flat_search own")
+    config = tiny_config(1, "--evaluation.budget_factor 1 --evaluation.budget_extra 0")
     task, levels = tiny_task(config), tiny_stack(config, num_updates=5)
     suite = task.suite(episodes_per_bin=3, seed=0)
     methods = ["hierarchical", "flat_distance", "upper_energy"]
