@@ -161,11 +161,13 @@ def _task_of_run(config: Config, run_dir: Path) -> "tuple[Task, Checkpoint]":
 
 
 def _restored(config: Config, checkpoint: "Checkpoint", run_dir: Path) -> "nn.ModuleList":
+    from hplan.accelerator import accelerator
     from hplan.checkpoint import restore
     from levels.build import build_levels
 
     levels = build_levels(level_configs(config.hierarchy), checkpoint.spec)
     restore(levels, checkpoint, run_dir)
+    levels.to(accelerator(config))
     if not config.agent.compile:
         return levels
     from hplan.compiled import compiled

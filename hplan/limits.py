@@ -98,6 +98,12 @@ def check_config(config: Config) -> None:
         raise ValueError(
             f"accelerator = {config.accelerator!r}; allowed is one of {', '.join(ACCELERATORS)}"
         )
+    memory, stuck_after = config.agent.memory, config.agent.stuck_after
+    if 0 < memory < 2 * stuck_after:
+        raise ValueError(
+            f"agent.stuck_after = {stuck_after}; allowed is at most half of agent.memory = "
+            f"{memory}, the decisions among which places are counted"
+        )
     for name in config.agent.early:
         if name not in EARLY:
             raise ValueError(f"agent.early has {name!r}; allowed are {', '.join(EARLY)}")

@@ -14,6 +14,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
+from hplan.accelerator import accelerator
 from hplan.checkpoint import resume_file, save_checkpoint
 from hplan.command_line import logged_settings
 from hplan.config import Config
@@ -239,7 +240,7 @@ def _trainer(
     shown = [ShowProgress(progress)] if is_main_process() else []
     with quiet():
         return pl.Trainer(
-            accelerator=_accelerator(config),
+            accelerator=accelerator(config),
             devices=config.devices,
             num_nodes=config.nodes,
             strategy=_strategy(config),
@@ -258,19 +259,6 @@ def _trainer(
             inference_mode=False,
             use_distributed_sampler=False,
         )
-
-
-def _accelerator(config: Config) -> str:
-    """cpu or cuda, as asked and as there is."""
-    gpus = torch.cuda.device_count()
-    if config.accelerator == "cpu" or (config.accelerator == "auto" and not gpus):
-        return "cpu"
-    if gpus < config.devices:
-        raise ValueError(
-            f"devices = {config.devices} with accelerator = {config.accelerator}; this machine has "
-            f"{gpus} GPUs; give no more, or accelerator cpu"
-        )
-    return "cuda"
 
 
 def _strategy(config: Config) -> str:

@@ -167,6 +167,9 @@ def _planned(
         if k:
             state = replace(state, top=torch.where(left_out, k - 1, state.top))
         else:
+            # A safe plan of this very decision, made before feedback, is still there to act on.
+            plan = state.plans[0]
+            left_out &= (plan.age > 0) | (plan.identity == 0)
             state = replace(state, refused=state.refused | left_out)
     return state, events
 

@@ -115,6 +115,7 @@ def test_one_override_can_be_typed() -> None:
         ('--hierarchy.overrides.planner.search_options [{"hue":1}]', "planner.search_options"),
         ('--hierarchy.overrides.planner.support_options [{},{"hue":1}]', "planner.support_options"),
         ("--hierarchy.level.planner.support sky", "one of 'prior', 'bank', 'box', 'free'"),
+        ("--agent.stuck_after 7", "allowed is at most half of agent.memory = 12"),
         ("--agent.early [luck]", "agent.early has 'luck'; allowed are surprise, infeasible"),
         ("--agent.effort 0", "agent.effort = 0.0; allowed is a number above 0"),
         ("--agent.effort .inf", "agent.effort = inf; allowed is a finite number"),

@@ -178,8 +178,7 @@ def test_an_agent_that_refuses_ends_its_episode_without_a_step():
     assert found.env_steps.tolist() == [4, 0, 0]
     assert not found.unsafe.any() and not found.stuck.any()
     assert free.success.all() and not free.refused.any()
-    assert {len(found.recordings[1].plans)} <= {0, 1}
-    assert all(plan.outcome == "refused" for plan in found.recordings[1].plans)
+    assert not found.recordings[1].plans, "it had none that it could have adopted"
 
 
 def _held(before, after):
