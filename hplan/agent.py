@@ -116,8 +116,7 @@ class Agent:
         state = taught(state, (surprised & alive).nonzero().squeeze(1), latents[0])
         surprised &= "surprise" in self.settings.early
         surprised |= self._unsafe_ahead(state, latents[0])
-        late = bottom.age >= self.configs[0].planner.clock * level.stride
-        due = bottom.is_over | late | surprised
+        due = bottom.is_over | is_late(bottom, level, self.configs[0].planner) | surprised
         due = (due & alive & ~state.refused).nonzero().squeeze(1)
         events: list[PlanEvent] = []
         if len(due):
@@ -184,14 +183,14 @@ class Agent:
                 state, moved = with_plan(state, k, plan), plan.position[due] != before
                 surprised = has_missed(plan, level, config, lead=lead, due=due, z=z)
                 surprised &= "surprise" in self.settings.early
-            late = is_late(plan, level, config, due)
+            late = is_late(plan, level, config)[due]
             cause = cause_of(state, k, due, late, surprised, changed)
             is_top = state.top[due] == k
             needed = (cause != Cause.NONE) & (state.top[due] >= k) & ~(is_top & planned)
+            causes = cause.new_zeros(len(state.top)).index_copy(0, due, cause)
             for for_goal in (True, False):
                 chosen = needed & (is_top == for_goal)
                 if chosen.any():
-                    causes = cause.new_zeros(len(state.top)).index_copy(0, due, cause)
                     turn = plan_for_goal if for_goal else plan_for_subgoal
                     state, made = turn(self, state, k, due[chosen], causes, scene, generator)
                     events += made
@@ -240,7 +239,7 @@ class Agent:
         open_ = torch.ones_like(planned)
         for k in range(len(state.plans) - 1):
             plan, level = state.plans[k], self.levels[k]
-            late = is_late(plan, level, self.configs[k].planner, due)
+            late = is_late(plan, level, self.configs[k].planner)[due]
             running = plan.for_goal[due] & ~plan.is_over[due] & ~late & (k > 0)
             tried = open_ & ~running & (plan.is_over[due] | late | (k == 0))
             top = torch.where(open_ & running, k, top)

@@ -1,13 +1,13 @@
 """One level's plan: towards the goal itself, or towards the subgoal that the level above set."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from hplan.corrections import CorrectedLevel, Corrections
-from hplan.energy import Avoiding, EncodedUp, Energy, arrival_energy, step_cost
+from hplan.energy import EncodedUp, Energy, arrival_energy, step_cost
 from hplan.level import Level
 from hplan.level_config import EnergyName, PlannerConfig
 from hplan.search import find_search
@@ -16,33 +16,6 @@ from hplan.support import build_support
 
 ROWS_AT_ONCE = 4096
 NEVER = -1.0  # below any energy
-
-
-@dataclass(frozen=True, kw_only=True)
-class Avoidance:
-    """Places that a level is not to seek again, so that it leaves cycles and dead ends.
-
-    Attributes:
-        places: (B, M, D) latents of the level.
-        valid: (B, M) bool.
-        radius: mean squared difference within which a latent is at a place.
-        penalty: what ending there costs, in the energy's unit.
-    """
-
-    places: Tensor
-    valid: Tensor
-    radius: float
-    penalty: float
-
-    def added_to(self, energy: Energy) -> Energy:
-        """`energy` with the penalty for ending at one of the places."""
-        return Avoiding(
-            energy=energy,
-            places=self.places,
-            valid=self.valid,
-            radius=self.radius,
-            penalty=self.penalty,
-        )
 
 
 def plan_level(
@@ -56,7 +29,7 @@ def plan_level(
     config: PlannerConfig,
     generator: torch.Generator,
     warm_start: Tensor | None = None,
-    avoidance: Avoidance | None = None,
+    avoiding: Callable[..., Energy] | None = None,
     corrections: Corrections | None = None,
     guard: Energy | None = None,
     deadline: float | None = None,
@@ -70,7 +43,7 @@ def plan_level(
         energy_name: in whose unit that energy is.
         config: search, horizon and effort of level `k`.
         warm_start: (B, H, A), or None.
-        avoidance: places not to end at.
+        avoiding: of an `energy`, the same and what it costs to end at places to keep away from.
         corrections: transitions that are known better than the level predicts them.
         guard: violation of what is forbidden, of latents of level `k`.
         deadline: as in `Problem`.
@@ -81,8 +54,8 @@ def plan_level(
         energy = EncodedUp(levels=list(levels[k + 1 : target_level + 1]), energy=aim)
     # An energy in env steps is what a plan as good as it promises would cost.
     expected = energy(z.unsqueeze(1)).squeeze(1) if energy_name == "distance" else None
-    if avoidance is not None:
-        energy = avoidance.added_to(energy)
+    if avoiding is not None:
+        energy = avoiding(energy=energy)
     # Latents compared tell little far from the target: there a plan may end anywhere.
     arrival = math.inf
     if energy_name == "distance":

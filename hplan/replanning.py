@@ -26,9 +26,9 @@ def surprise_limits(level: Level, config: PlannerConfig) -> Tensor:
     return config.surprise * level.rollout_error
 
 
-def is_late(plan: LevelPlans, level: Level, config: PlannerConfig, due: Tensor) -> Tensor:
-    """(R,) bool: the clock of `level` asks for a new plan, in the environments `due` (R,)."""
-    return plan.age[due] >= config.clock * level.stride
+def is_late(plan: LevelPlans, level: Level, config: PlannerConfig) -> Tensor:
+    """(B,) bool: the clock of `level` asks for a new plan."""
+    return plan.age >= config.clock * level.stride
 
 
 def own_cause(plan: LevelPlans, due: Tensor, late: Tensor, surprised: Tensor) -> Tensor:

@@ -5,7 +5,9 @@ they stand for. The bank of real macro-actions, by which most of them judge, is 
 that validation measures (`hplan.diagnostics.validate`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -60,8 +62,34 @@ class PriorSupport:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BankSupport:
-    """Near real macro-actions: x is standardised, and within `residual` of an entry of the bank.
+class DataSupport:
+    """Where the data is: x is standardised by it, and `allow` says how near it has to stay.
+
+    Attributes:
+        allow: x (..., A) -> the nearest that is allowed.
+        mean, std: (A,) of the bank.
+    """
+
+    allow: Callable[[Tensor], Tensor]
+    mean: Tensor
+    std: Tensor
+
+    @property
+    def action_dim(self) -> int:
+        return self.mean.shape[-1]
+
+    def project(self, x: Float[Tensor, "*B A"]) -> Float[Tensor, "*B A"]:
+        return self.allow(x)
+
+    def macro_action(
+        self, z: Float[Tensor, "*#B D"], x: Float[Tensor, "*#B A"]
+    ) -> Float[Tensor, "*#B A"]:
+        return self.mean + self.std * x
+
+
+@dataclass(frozen=True, kw_only=True)
+class NearBank:
+    """Moves x to within `residual` of its nearest entry of the bank.
 
     Source: Hi-LeWM-C (arXiv 2607.12547) draws candidates from a bank of encoded macro-actions and
     adds small noise to them; here any search may move, and the bank holds it.
@@ -70,20 +98,13 @@ class BankSupport:
         entries: (M, A) the bank, standardised.
         half_squares: (M,) of their squared lengths.
         residual: in std of the data.
-        mean, std: (A,) of the bank.
     """
 
     entries: Tensor
     half_squares: Tensor
     residual: float
-    mean: Tensor
-    std: Tensor
 
-    @property
-    def action_dim(self) -> int:
-        return self.entries.shape[-1]
-
-    def project(self, x: Float[Tensor, "*B A"]) -> Float[Tensor, "*B A"]:
+    def __call__(self, x: Float[Tensor, "*B A"]) -> Float[Tensor, "*B A"]:
         # The nearest entry has the least |entry|^2 / 2 - x . entry: one matrix product for all.
         gaps = torch.addmm(
             self.half_squares, x.reshape(-1, x.shape[-1]), self.entries.T, alpha=-1.0
@@ -93,64 +114,10 @@ class BankSupport:
         length = away.norm(dim=-1, keepdim=True)
         return nearest + away * (self.residual / length.clamp(min=1e-12)).clamp(max=1.0)
 
-    def macro_action(
-        self, z: Float[Tensor, "*#B D"], x: Float[Tensor, "*#B A"]
-    ) -> Float[Tensor, "*#B A"]:
-        return self.mean + self.std * x
 
-
-@dataclass(frozen=True, kw_only=True)
-class BoxSupport:
-    """Within percentiles of the data in each dimension; x is standardised.
-
-    Source: the search bounds of HWM (arXiv 2604.03208), 2nd to 98th percentile of the training
-    data's macro-actions.
-
-    Attributes:
-        least, most: (A,) bounds of x.
-        mean, std: (A,) of the bank.
-    """
-
-    least: Tensor
-    most: Tensor
-    mean: Tensor
-    std: Tensor
-
-    @property
-    def action_dim(self) -> int:
-        return self.mean.shape[-1]
-
-    def project(self, x: Float[Tensor, "*B A"]) -> Float[Tensor, "*B A"]:
-        return x.clamp(self.least, self.most)
-
-    def macro_action(
-        self, z: Float[Tensor, "*#B D"], x: Float[Tensor, "*#B A"]
-    ) -> Float[Tensor, "*#B A"]:
-        return self.mean + self.std * x
-
-
-@dataclass(frozen=True, kw_only=True)
-class FreeSupport:
-    """Anywhere: x is standardised, so that a search begins where the data is.
-
-    Attributes:
-        mean, std: (A,) of the bank.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    @property
-    def action_dim(self) -> int:
-        return self.mean.shape[-1]
-
-    def project(self, x: Float[Tensor, "*B A"]) -> Float[Tensor, "*B A"]:
-        return x
-
-    def macro_action(
-        self, z: Float[Tensor, "*#B D"], x: Float[Tensor, "*#B A"]
-    ) -> Float[Tensor, "*#B A"]:
-        return self.mean + self.std * x
+def anywhere(x: Tensor) -> Tensor:
+    """`x` as it is: a search only begins where the data is."""
+    return x
 
 
 def build_support(level: Level, config: PlannerConfig) -> Support:
@@ -170,19 +137,19 @@ def build_support(level: Level, config: PlannerConfig) -> Support:
         )
     mean, std = level.bank.mean(0), _bank_std(level.bank)
     entries = (level.bank - mean) / std
+    allow: Callable[[Tensor], Tensor] = anywhere
     if name == "bank":
-        return BankSupport(
+        allow = NearBank(
             entries=entries,
             half_squares=0.5 * entries.square().sum(-1),
             residual=options.get("residual", RESIDUAL),
-            mean=mean,
-            std=std,
         )
-    if name == "box":
+    elif name == "box":
+        # As HWM (arXiv 2604.03208): 2nd to 98th percentile of the training data's macro-actions.
         share = options.get("percentile", PERCENTILE) / 100
         least, most = entries.quantile(entries.new_tensor([1 - share, share]), dim=0)
-        return BoxSupport(least=least, most=most, mean=mean, std=std)
-    return FreeSupport(mean=mean, std=std)
+        allow = partial(torch.clamp, min=least, max=most)
+    return DataSupport(allow=allow, mean=mean, std=std)
 
 
 def check_support_options(config: PlannerConfig) -> None:

@@ -5,7 +5,9 @@ the plans as events.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,10 +15,11 @@ from torch import Tensor
 
 from hplan.agent_state import AgentState, Cause, PlanEvent, Scene, adopted, with_places
 from hplan.effort import scaled
-from hplan.energy import Energy, TargetEnergy, step_cost
+from hplan.energy import Avoiding, Energy, TargetEnergy, step_cost
 from hplan.guardrails import guard_at
 from hplan.level import Level
-from hplan.planner import Avoidance, evaluation_flops, plan_level, shifted
+from hplan.level_config import EnergyName
+from hplan.planner import evaluation_flops, plan_level, shifted
 from hplan.replanning import is_infeasible, same_place
 from hplan.search.problem import SearchResult
 from hplan.support import support_percentile
@@ -54,21 +57,30 @@ def plan_for_subgoal(
             break
         state = with_places(state, k + 1, rows, plan.subgoal(lead)[rows])
         causes = torch.full_like(causes, Cause.INFEASIBLE)
-        for for_goal in (True, False):
-            chosen = rows[(state.top[rows] == k + 1) == for_goal]
-            if len(chosen):
-                state, made = _planned(
-                    agent, state, k + 1, chosen, causes, scene, for_goal, generator
-                )
-                events += made
-        made = []
+        state, above = _replanned(agent, state, k + 1, rows, causes, scene, generator)
         causes = torch.full_like(causes, Cause.TARGET)
-        for for_goal in (True, False):
-            chosen = rows[(state.top[rows] == k) == for_goal]
-            if len(chosen):
-                state, own = _planned(agent, state, k, chosen, causes, scene, for_goal, generator)
-                events += own
-                made += [] if for_goal else own
+        state, own = _replanned(agent, state, k, rows, causes, scene, generator)
+        events += above + own
+        made = [event for event in own if event.target_level > k]  # those for a subgoal
+    return state, events
+
+
+def _replanned(
+    agent: "Agent",
+    state: AgentState,
+    k: int,
+    rows: Tensor,
+    causes: Tensor,
+    scene: Scene,
+    generator: torch.Generator,
+) -> tuple[AgentState, list[PlanEvent]]:
+    """New plans of level `k`, for the goal where it heads for that, else for its subgoal."""
+    events = []
+    for for_goal in (True, False):
+        chosen = rows[(state.top[rows] == k) == for_goal]
+        if len(chosen):
+            state, made = _planned(agent, state, k, chosen, causes, scene, for_goal, generator)
+            events += made
     return state, events
 
 
@@ -216,7 +228,7 @@ def searched(
         config=config.planner,
         generator=generator,
         warm_start=shifted(plan.actions[rows], passed) if is_warm else None,
-        avoidance=_avoidance(agent, state, k, rows, name),
+        avoiding=_avoiding(agent, state, k, rows, name),
         corrections=None if k else state.corrections.of(rows),
         guard=guard_at(agent.guardrails, k),
         deadline=_deadline(scene, k),
@@ -246,14 +258,15 @@ def _farthest(level: Level, result: SearchResult) -> Tensor:
     return (percentiles * (steps < result.num_steps.unsqueeze(1))).amax(1)
 
 
-def _avoidance(
-    agent: "Agent", state: AgentState, k: int, rows: Tensor, name: str
-) -> Avoidance | None:
-    """The places that level `k` is not to end at, for a search by the energy `name`."""
+def _avoiding(
+    agent: "Agent", state: AgentState, k: int, rows: Tensor, name: EnergyName
+) -> Callable[..., Energy] | None:
+    """Adds to an energy by `name` what it costs level `k` to end at places of late decisions."""
     if not agent.settings.memory:
         return None
     places, level = state.places[k], agent.levels[k]
-    return Avoidance(
+    return partial(
+        Avoiding,
         places=places.latents[rows],
         valid=places.valid()[rows],
         radius=same_place(level),

@@ -11,9 +11,7 @@ from hplan.search.sampling import (
     Method,
     Noise,
     drawn_around,
-    first_mean,
-    sampled,
-    support_of,
+    sampled_around_a_mean,
 )
 from hplan.search.trial import Trial
 
@@ -44,13 +42,11 @@ def cem(
         spread, mean = torch.std_mean(elites, dim=1)
         return mean, spread.clamp_(min=least_std), elites[:, :1]
 
-    mean = first_mean(problem, config, warm_start)
-    return sampled(
+    return sampled_around_a_mean(
         problem,
         Method(draw=draw, learn=learn),
-        (mean, torch.full_like(mean, std), mean.unsqueeze(1)),
         config=config,
-        support=support_of(problem),
+        std=std,
+        warm_start=warm_start,
         generator=generator,
-        is_warm=warm_start is not None,
     )

@@ -13,8 +13,7 @@ from hplan.search.sampling import (
     Method,
     Noise,
     drawn_around,
-    first_mean,
-    sampled,
+    sampled_around_a_mean,
     support_of,
 )
 from hplan.search.trial import Trial
@@ -62,15 +61,13 @@ def icem(
         spread = spread.lerp_(belief[1], momentum).clamp_(min=least_std)
         return mean.lerp_(belief[0], momentum), spread, elites.narrow(1, 0, num_kept)
 
-    mean = first_mean(problem, config, warm_start)
-    return sampled(
+    return sampled_around_a_mean(
         problem,
         Method(draw=draw, learn=learn, decay=decay),
-        (mean, torch.full_like(mean, std), mean.unsqueeze(1)),
         config=config,
-        support=support_of(problem),
+        std=std,
+        warm_start=warm_start,
         generator=generator,
-        is_warm=warm_start is not None,
     )
 
 

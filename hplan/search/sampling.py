@@ -87,6 +87,32 @@ def drawn_around(
     return x
 
 
+def sampled_around_a_mean(
+    problem: Problem,
+    method: Method,
+    *,
+    config: PlannerConfig,
+    std: float,
+    warm_start: Float[Tensor, "B H A"] | None,
+    generator: torch.Generator,
+) -> SearchResult:
+    """`sampled` for a method that believes in a mean, a std, and plans to try again.
+
+    Args:
+        std: of the first round.
+    """
+    mean = first_mean(problem, config, warm_start)
+    return sampled(
+        problem,
+        method,
+        (mean, torch.full_like(mean, std), mean.unsqueeze(1)),
+        config=config,
+        support=support_of(problem),
+        generator=generator,
+        is_warm=warm_start is not None,
+    )
+
+
 def sampled(
     problem: Problem,
     method: Method,

@@ -1,11 +1,13 @@
 """Plans of one level on the line world."""
 
+from functools import partial
+
 import pytest
 import torch
 
-from hplan.energy import TargetEnergy
+from hplan.energy import Avoiding, TargetEnergy
 from hplan.level_config import PlannerConfig
-from hplan.planner import Avoidance, evaluation_flops, plan_level, shifted
+from hplan.planner import evaluation_flops, plan_level, shifted
 from tests.hplan.line_world import AHEAD, BACK, STAY, line_stack, noise
 from tests.hplan.stacks import tiny_config, tiny_stack
 
@@ -65,13 +67,14 @@ def test_a_plan_does_not_end_at_a_place_to_avoid():
     levels = line_stack()
     free = _plan(levels, 0, [0.0, 0.0], [1.0, 1.0], target_level=0)
     assert free.latents[:, -1].flatten().tolist() == [1.0, 1.0]
-    avoidance = Avoidance(
+    avoiding = partial(
+        Avoiding,
         places=torch.tensor([[[1.0], [50.0]], [[50.0], [1.0]]]),
         valid=torch.tensor([[True, True], [True, False]]),
         radius=0.3,
         penalty=9.0,
     )
-    found = _plan(levels, 0, [0.0, 0.0], [1.0, 1.0], target_level=0, avoidance=avoidance)
+    found = _plan(levels, 0, [0.0, 0.0], [1.0, 1.0], target_level=0, avoiding=avoiding)
     assert (found.latents[0, -1] - 1).abs().item() == 1 and found.num_steps[0] == H
     assert torch.equal(found.latents[1], free.latents[1])
 

@@ -3,13 +3,11 @@
 import pickle
 from collections import deque
 
-import gymnasium as gym
 import minigrid  # noqa: F401  (registers the official ids)
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from minigrid.wrappers import FullyObsWrapper
 
 from tasks import GridWorld, Wanderer, build_task
 from tasks.collect import collect
@@ -18,6 +16,7 @@ from tasks.oracle import coverage, optimal_steps_to_cell
 from tasks.registry import build_env
 from tasks.simulator import FORWARD, GridBatch
 from tasks.wander import wander
+from tests.tasks.minigrid_env import fully_observed, place
 
 CROSSING, LAYOUT_SEED = "MiniGrid-LavaCrossingS9N2-v0", 3
 B, T = 7, 61
@@ -27,21 +26,6 @@ ENVIRONMENTS = {
     "rooms-lava": ("hplan/RoomsLava-v0", {"layout_seed": LAYOUT_SEED}),
 }
 both = pytest.mark.parametrize("name", list(ENVIRONMENTS))
-
-
-def _minigrid(name: str) -> gym.Env:
-    """MiniGrid's own full-observation path, with the green goal taken away."""
-    env_id, options = ENVIRONMENTS[name]
-    env = FullyObsWrapper(gym.make(env_id, max_steps=10**6, **options))
-    env.reset(seed=LAYOUT_SEED)
-    grid = env.unwrapped.grid
-    grid.grid = [None if cell is not None and cell.type == "goal" else cell for cell in grid.grid]
-    return env
-
-
-def _place(env: gym.Env, state: np.ndarray) -> None:
-    env.unwrapped.agent_pos = (int(state[0]), int(state[1]))
-    env.unwrapped.agent_dir = int(state[2])
 
 
 @both
@@ -58,8 +42,9 @@ def test_walks_equal_minigrid_cell_for_cell_up_to_the_step_onto_lava(name):
     )
     ended = []
     for b in range(B):
-        env, batch = _minigrid(name), task.batch(task.world.all_states[visited[b, :1]])
-        _place(env, batch.states[0])
+        env = fully_observed(*ENVIRONMENTS[name], LAYOUT_SEED)
+        batch = task.batch(task.world.all_states[visited[b, :1]])
+        place(env, batch.states[0])
         for t in range(T):
             batch.step(actions[b, t : t + 1])
             obs, _, terminated, _, _ = env.step(actions[b, t])
@@ -73,14 +58,15 @@ def test_walks_equal_minigrid_cell_for_cell_up_to_the_step_onto_lava(name):
 
 
 def test_every_state_and_action_equals_minigrid():
-    world, env = build_task(CROSSING, LAYOUT_SEED).world, _minigrid(CROSSING)
+    world = build_task(CROSSING, LAYOUT_SEED).world
+    env = fully_observed(*ENVIRONMENTS[CROSSING], LAYOUT_SEED)
     for index, state in enumerate(world.all_states):
         for action in range(3):
             after = world.transitions[index, action]
             if world.in_lava[index]:
                 assert after == index
                 continue
-            _place(env, state)
+            place(env, state)
             terminated = env.unwrapped.step(action)[2]
             arrived = np.array([*env.unwrapped.agent_pos, env.unwrapped.agent_dir])
             assert np.array_equal(world.all_states[after], arrived)

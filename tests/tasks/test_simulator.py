@@ -6,11 +6,11 @@ import gymnasium as gym
 import minigrid  # noqa: F401  (registers the official ids)
 import numpy as np
 import pytest
-from minigrid.wrappers import FullyObsWrapper
 
 from tasks import build_task
 from tasks.simulator import FORWARD, GridBatch, GridWorld
 from tasks.wander import Wanderer, wander
+from tests.tasks.minigrid_env import fully_observed, place
 
 B, T, LAYOUT_SEED = 3, 251, 7
 
@@ -20,21 +20,6 @@ ENVIRONMENTS = {
     "rooms-tiny": ("hplan/RoomsTiny-v0", {"layout_seed": LAYOUT_SEED}),
     "four-rooms": ("MiniGrid-FourRooms-v0", {}),
 }
-
-
-def _minigrid(name: str) -> gym.Env:
-    """MiniGrid's own full-observation path, with the green goal taken away."""
-    env_id, options = ENVIRONMENTS[name]
-    env = FullyObsWrapper(gym.make(env_id, max_steps=10**6, **options))
-    env.reset(seed=LAYOUT_SEED)
-    grid = env.unwrapped.grid
-    grid.grid = [None if cell is not None and cell.type == "goal" else cell for cell in grid.grid]
-    return env
-
-
-def _place(env: gym.Env, state: np.ndarray) -> None:
-    env.unwrapped.agent_pos = (int(state[0]), int(state[1]))
-    env.unwrapped.agent_dir = int(state[2])
 
 
 def _image(env: gym.Env) -> np.ndarray:
@@ -62,9 +47,9 @@ def test_walks_equal_minigrid_cell_for_cell(name):
     assert (visited[:, :-1] == visited[:, 1:]).any(), "no walk bumped into a wall"
     assert np.array_equal(images, task.world.frames()[visited])
 
-    env = _minigrid(name)
+    env = fully_observed(*ENVIRONMENTS[name], LAYOUT_SEED)
     for b in range(B):
-        _place(env, task.world.all_states[visited[b, 0]])
+        place(env, task.world.all_states[visited[b, 0]])
         assert np.array_equal(images[b, 0], _image(env))
         for t in range(T):
             assert np.array_equal(images[b, t + 1], env.step(actions[b, t])[0]["image"]), (b, t)
@@ -72,10 +57,10 @@ def test_walks_equal_minigrid_cell_for_cell(name):
 
 def test_every_state_and_action_equals_minigrid():
     world = build_task("rooms-tiny", LAYOUT_SEED).world
-    env = _minigrid("rooms-tiny")
+    env = fully_observed(*ENVIRONMENTS["rooms-tiny"], LAYOUT_SEED)
     for index, state in enumerate(world.all_states):
         for action in range(3):
-            _place(env, state)
+            place(env, state)
             env.unwrapped.step(action)
             arrived = np.array([*env.unwrapped.agent_pos, env.unwrapped.agent_dir])
             assert np.array_equal(world.all_states[world.transitions[index, action]], arrived)
