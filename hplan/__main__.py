@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from hplan.arguments import Arguments
 from hplan.collection import dataset_folder, episodes
 from hplan.command_line import read_config
-from hplan.config import Config
+from hplan.config import Config, task_options
 from hplan.inspection import TREE, WATCH
 from hplan.level_config import level_configs, strides
 from hplan.run import (
@@ -42,9 +42,7 @@ def collect(arguments: Arguments) -> None:
     config = read_config(arguments)
     if config_printed(arguments, config):
         return
-    from tasks import build_task
-
-    task = build_task(config.task.name, config.task.layout_seed)
+    task = _task(config)
     folder = dataset_folder(config)
     already = folder.exists()
     store = episodes(config, task)
@@ -76,11 +74,14 @@ def train(arguments: Arguments) -> None:
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from hplan.run_evaluation import evaluate_run
     from hplan.run_training import train_run
+    from hplan.suited import suited
+    from hplan.task import with_goals
     from hplan.trainer import Interrupted
-    from tasks import build_task
 
-    task = build_task(config.task.name, config.task.layout_seed)
+    task = _task(config)
+    config = suited(config, task.spec)
     store = episodes(config, task)
+    task = with_goals(task, store)
     module = build_training(config, task, store)
     continues = f"`make train RESUME=1 RUN={run_dir}` continues it"
     if not is_main_process():
@@ -117,7 +118,7 @@ def evaluate(arguments: Arguments) -> None:
         return
     from hplan.run_evaluation import evaluate_run
 
-    task, checkpoint = _task_of_run(config, run_dir)
+    config, task, checkpoint = _task_of_run(config, run_dir)
     levels = _restored(config, checkpoint, run_dir)
     say(
         f"eval: task={config.task.name} levels={len(levels)} updates={checkpoint.update} "
@@ -139,25 +140,34 @@ def curve(arguments: Arguments) -> None:
     own = arguments.own
     efforts = read_efforts(own.get("efforts"))
     beside = [run_folder(name, config) for name in own.get("beside", "").split(",") if name]
-    task, checkpoint = _task_of_run(config, run_dir)
+    config, task, checkpoint = _task_of_run(config, run_dir)
     levels = _restored(config, checkpoint, run_dir)
     say(f"curve: task={config.task.name} levels={len(levels)} run={run_dir}")
     curve_of_run(config, task, levels, run_dir, efforts=efforts, beside=beside)
 
 
-def _task_of_run(config: Config, run_dir: Path) -> "tuple[Task, Checkpoint]":
-    """The task of a run, and its last checkpoint, which must read what the task shows."""
-    from hplan.checkpoint import load_checkpoint
+def _task(config: Config) -> "Task":
+    """The task that the config names."""
     from tasks import build_task
 
-    checkpoint = load_checkpoint(run_dir)
-    task = build_task(config.task.name, config.task.layout_seed)
+    return build_task(config.task.name, config.task.layout_seed, **task_options(config.task))
+
+
+def _task_of_run(config: Config, run_dir: Path) -> "tuple[Config, Task, Checkpoint]":
+    """A run's config and task, and its last checkpoint, which must read what the task shows."""
+    from hplan.checkpoint import load_checkpoint
+    from hplan.suited import suited
+    from hplan.task import NeedsEpisodes, with_goals
+
+    checkpoint, task = load_checkpoint(run_dir), _task(config)
     if task.spec != checkpoint.spec:
         raise ValueError(
             f"run {run_dir} reads {checkpoint.spec}, task.name = {config.task.name} now has "
             f"{task.spec}; train again"
         )
-    return task, checkpoint
+    if isinstance(task, NeedsEpisodes):
+        task = with_goals(task, episodes(replace(config, seed=checkpoint.config.seed), task))
+    return suited(config, task.spec), task, checkpoint
 
 
 def _restored(config: Config, checkpoint: "Checkpoint", run_dir: Path) -> "nn.ModuleList":
@@ -186,7 +196,7 @@ def bench(arguments: Arguments) -> None:
     from hplan.subgoals_plugin.bench import benchmark as tree_benchmark
     from tasks.bench import benchmark as task_benchmark
 
-    task, levels = _fresh(config)
+    config, task, levels = _fresh(config)
     rows = [
         *task_benchmark(),
         *search_benchmark(levels, level_configs(config.hierarchy)),
@@ -198,13 +208,14 @@ def bench(arguments: Arguments) -> None:
     say(f"wrote {RUNS / 'bench.json'}")
 
 
-def _fresh(config: Config) -> "tuple[Task, nn.ModuleList]":
-    """The task of a config, and a stack for it with untrained weights."""
+def _fresh(config: Config) -> "tuple[Config, Task, nn.ModuleList]":
+    """A config that suits its task, the task, and a stack for it with untrained weights."""
+    from hplan.suited import suited
     from levels.build import build_levels
-    from tasks import build_task
 
-    task = build_task(config.task.name, config.task.layout_seed)
-    return task, build_levels(level_configs(config.hierarchy), task.spec).eval()
+    task = _task(config)
+    config = suited(config, task.spec)
+    return config, task, build_levels(level_configs(config.hierarchy), task.spec).eval()
 
 
 def profile(arguments: Arguments) -> None:
@@ -218,31 +229,21 @@ def profile(arguments: Arguments) -> None:
     from hplan.profile_search import profile_planning, show
 
     if run_dir is None:
-        task, levels = _fresh(config)
+        config, task, levels = _fresh(config)
     else:
-        task, checkpoint = _task_of_run(config, run_dir)
+        config, task, checkpoint = _task_of_run(config, run_dir)
         levels = _restored(config, checkpoint, run_dir)
     show(profile_planning(levels.eval(), config, task, fresh=run_dir is None))
 
 
 def doctor(arguments: Arguments) -> None:
     """Tells what this machine has, and whether the tasks build."""
-    from hplan.doctor import machine_report
+    from hplan.doctor import check_tasks, machine_report
     from tasks import TASKS, build_task
 
     for name, fact in machine_report().items():
         say(f"{name:12} {fact}")
-    failed = []
-    for name in TASKS:
-        try:
-            task = build_task(name, 0)
-        except ValueError as error:
-            failed.append(name)
-            say(f"task {name}: {error}")
-        else:
-            say(f"task {name}: {'x'.join(map(str, task.spec.shape[:2]))} cells")
-    if failed:
-        raise ValueError(f"these tasks do not build: {', '.join(failed)}; run make setup again")
+    check_tasks(TASKS, build_task)
 
 
 COMMANDS = {
@@ -267,7 +268,7 @@ def build_training(config: Config, task: "Task", store: "EpisodeStore") -> "Stac
     from pytorch_lightning import seed_everything
 
     from hplan.data import check_clips
-    from hplan.diagnostics import ValidationPairs
+    from hplan.diagnostics import known_pairs
     from hplan.training import StackTraining
     from levels.build import build_levels
 
@@ -275,13 +276,8 @@ def build_training(config: Config, task: "Task", store: "EpisodeStore") -> "Stac
     check_clips(store, configs, config.training.clip_length)
     seed_everything(config.seed, verbose=False)
     levels = build_levels(configs, task.spec, sample_obs=torch.from_numpy(store.sample()))
-    pairs = task.validation_pairs(config.training.validation_pairs, seed=config.seed)
-    known = ValidationPairs(
-        starts=torch.from_numpy(task.observe(pairs.starts)),
-        goals=torch.from_numpy(task.observe(pairs.goals)),
-        steps=torch.from_numpy(pairs.optimal_steps),
-    )
-    return StackTraining(levels, config, known)
+    pairs = known_pairs(task, config.training.validation_pairs, seed=config.seed)
+    return StackTraining(levels, config, pairs)
 
 
 def main(argv: list[str] | None = None) -> int:

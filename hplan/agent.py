@@ -101,7 +101,7 @@ class Agent:
         alive: Tensor,
         generator: torch.Generator,
     ) -> tuple[Tensor, AgentState, list[PlanEvent]]:
-        """One env step: the action (B,) to take at `obs`, the next state, and the plans made.
+        """One env step: the action (B, ...) to take at `obs`, the next state, and the plans made.
 
         Args:
             obs: (B, *obs_shape).
@@ -132,7 +132,8 @@ class Agent:
         bottom = state.plans[0]
         plans = [replace(p, age=p.age + 1, waited=p.waited + 1) for p in state.plans]
         plans[0] = replace(plans[0], position=bottom.position + 1)
-        return bottom.action.argmax(-1), replace(state, plans=plans, last_latent=latents[0]), events
+        state = replace(state, plans=plans, last_latent=latents[0])
+        return level.to_env(bottom.action), state, events
 
     def _unsafe_ahead(self, state: AgentState, z: Tensor) -> Tensor:
         """(B,) bool: from what is really seen, the next step of the plan violates a guardrail.

@@ -220,10 +220,9 @@ def adopted(state: AgentState, event: PlanEvent, for_goal: bool) -> AgentState:
 def no_plans(level: nn.Module, config: LevelConfig, batch_size: int) -> LevelPlans:
     """The plans of a level before it has made any."""
     horizon, device = config.planner.horizon, level.move.device
-    width = level.action_prior.action_dim if level.action_prior is not None else level.num_actions
     zeros = torch.zeros(batch_size, dtype=torch.long, device=device)
     return LevelPlans(
-        actions=torch.zeros(batch_size, horizon, width, device=device),
+        actions=torch.zeros(batch_size, horizon, level.action_dim, device=device),
         latents=torch.zeros(batch_size, horizon + 1, level.latent_dim, device=device),
         num_steps=zeros,
         position=zeros + 1,

@@ -1,6 +1,7 @@
 """What a user can set: frozen dataclasses, filled from YAML and the command line."""
 
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Any, Literal
 
 from hplan.level_config import EnergyName, HierarchyConfig
 
@@ -10,14 +11,26 @@ class TaskConfig:
     """Which world, and which layout of it."""
 
     name: str = "rooms"
-    """A registered task, or `module.factory` of your own."""
+    """A registered task, a MiniGrid id, `gym:` and any gymnasium id, or `module.factory` of your
+    own."""
     layout_seed: int = 0
     """Fixes walls and doorways."""
+    view: Literal["full", "partial"] = "full"
+    """Of a symbolic grid: all of it, or the 7 x 7 cells before the agent."""
+    goal: str = ""
+    """Of a gymnasium id: `module.function` that chooses a goal from an episode of the data."""
+    success: str = ""
+    """Of a gymnasium id: `module.function` that tells whether an observation is the goal."""
+    goal_offset: int = 20
+    """Of a gymnasium id: env steps from an episode's start to the observation that is the goal."""
+    tolerance: float = 0.1
+    """Of a gymnasium id without a flag for success: how far from the goal an observation may be, in
+    standard deviations of the data."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Reward-free episodes of the task's wandering policy."""
+    """Reward-free episodes: of the task's wandering policy, of your own, or a Minari dataset."""
 
     folder: str = "data"
     """Where datasets are kept, one folder for each set of the settings below."""
@@ -25,6 +38,10 @@ class DataConfig:
     """How many episodes to collect."""
     episode_length: int = 150
     """Env steps in each of them."""
+    minari: str = ""
+    """A Minari dataset to train on instead, by its id."""
+    policy: str = ""
+    """`module.Class` of a policy of your own that collects in a gymnasium id."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +144,13 @@ class Config:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     agent: AgentConfig = field(default_factory=AgentConfig)
+
+
+def task_options(task: TaskConfig) -> dict[str, Any]:
+    """What is set of a task beside its name and layout: the settings that are not as usual."""
+    usual, named = asdict(TaskConfig()), ("name", "layout_seed")
+    given = {name: value for name, value in asdict(task).items() if name not in named}
+    return {name: value for name, value in given.items() if value != usual[name]}
 
 
 def leaves(kind: type, prefix: str = "") -> list[str]:

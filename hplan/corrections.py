@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hplan.level import Level
 
+SAME_ACTION = 0.1  # squared difference, of one-hot actions or of actions in [-1, 1]
 WIDER = 1.6  # each time that a known transition surprises again
 WIDEST = 6.0  # times the first radius
 
@@ -22,7 +23,7 @@ class Corrections:
     """The last M surprising transitions in each of B environments, newest first.
 
     Attributes:
-        starts: (B, M, D) latents from which, actions: (B, M, A) one-hot, ends: (B, M, D) reached.
+        starts: (B, M, D) latents from which, actions: (B, M, A), ends: (B, M, D) reached.
         radii: (B, M) mean squared difference per dimension within which a latent is at a start.
         radius: the same when a transition first surprises.
     """
@@ -48,7 +49,7 @@ class Corrections:
     ) -> "Corrections":
         """With one more transition, (B, D), (B, A), (B, D), in the environments `rows` (R,)."""
         near = (self.starts - start.unsqueeze(1)).square().mean(-1) < self.radius
-        again = near & ((self.actions * action.unsqueeze(1)).sum(-1) > 0.5)
+        again = near & ((self.actions - action.unsqueeze(1)).square().sum(-1) < SAME_ACTION)
         widest = (self.radii * again).amax(1)
         radii = (WIDER * widest).clamp(self.radius, WIDEST * self.radius)
         return replace(
@@ -85,6 +86,12 @@ def _pushed(memory: Tensor, rows: Tensor, newest: Tensor) -> Tensor:
     return result
 
 
+def _squared(x: Tensor, known: Tensor) -> Tensor:
+    """Squared differences (B, N, M) of each of `x` (B, N, P) to each of `known` (B, M, P)."""
+    cross = torch.baddbmm(known.square().sum(-1).unsqueeze(1), x, known.transpose(1, 2), alpha=-2.0)
+    return cross + x.square().sum(-1, keepdim=True)
+
+
 class CorrectedLevel:
     """A level whose predictions follow the corrections; a search cannot tell it from a level."""
 
@@ -98,14 +105,10 @@ class CorrectedLevel:
         return CorrectedLevel(self.level, self.corrections.of(rows))
 
     def predict(self, z: Tensor, action: Tensor) -> Tensor:
-        """The latents (B, N, D) one step after `z` (B, N, D) under one-hot `action` (B, N, A)."""
+        """The latents (B, N, D) one step after `z` (B, N, D) under `action` (B, N, A)."""
         predicted, known = self.level.predict(z, action), self.corrections
-        cross = torch.baddbmm(
-            known.starts.square().sum(-1).unsqueeze(1), z, known.starts.transpose(1, 2), alpha=-2.0
-        )
-        near = cross + z.square().sum(-1, keepdim=True) < known.radii.unsqueeze(1) * z.shape[-1]
-        same = action @ known.actions.transpose(1, 2) > 0.5
-        hit = near & same  # an empty place has no action, so it is never the same
+        near = _squared(z, known.starts) < known.radii.unsqueeze(1) * z.shape[-1]
+        hit = near & (_squared(action, known.actions) < SAME_ACTION)  # empty places have no radius
         found = hit.float().argmax(-1)  # the newest of those that fit
         rows = torch.arange(z.shape[0], device=z.device).unsqueeze(1)
         return torch.where(hit.any(-1, keepdim=True), known.ends[rows, found], predicted)

@@ -1,25 +1,11 @@
-"""Reward-free episodes, kept small: each distinct observation once, per step an index into them.
+"""Reward-free episodes, kept small: each distinct observation once, per step an index into them."""
 
-On disk a dataset is a folder: `frames.npz`, `episodes.npz` and `metadata.json`, which holds the
-SHA-256 of the other two and of its own content, so that a truncated or altered file is named.
-"""
-
-import errno
-import hashlib
-import json
 import math
-import os
-import shutil
-import tempfile
-import zipfile
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-
-FORMAT_VERSION = 1
-METADATA_FILE = "metadata.json"
 
 Kind = Literal["grid", "pixels", "vector"]
 
@@ -75,8 +61,10 @@ class ObservationSpec:
 
     @property
     def action_dtype(self) -> type[np.generic]:
-        """Of stored actions: int8 where they are numbered, float32 where they are continuous."""
-        return np.int8 if self.num_actions else np.float32
+        """Of stored actions: float32 where they are continuous; numbers int8, many int16."""
+        if not self.num_actions:
+            return np.float32
+        return np.int8 if self.num_actions <= 128 else np.int16
 
     def random_actions(self, random: np.random.Generator, count: int) -> np.ndarray:
         """(count,) int64 or (count, A) float32, evenly over all that are allowed."""
@@ -131,8 +119,8 @@ class EpisodeStore:
             problem = f"frame_index runs from {self.frame_index.min()} to {self.frame_index.max()}"
         elif self.actions.shape[2:] != self.spec.action_shape:
             problem = f"actions have shape {self.actions.shape[2:]} each"
-        elif not self._are_allowed(self.actions):
-            problem = f"actions run from {self.actions.min()} to {self.actions.max()}"
+        elif not self._are_allowed(taken := self.actions[self.is_step]):
+            problem = f"actions run from {taken.min()} to {taken.max()}"
         if problem:
             raise ValueError(
                 f"the episodes do not fit together: {problem}, with {len(self.frames)} frames, "
@@ -144,6 +132,11 @@ class EpisodeStore:
             return bool(actions.min() >= 0 and actions.max() < self.spec.num_actions)
         low, high = np.float32([self.spec.action_low, self.spec.action_high])
         return bool(((actions >= low) & (actions <= high)).all())
+
+    @property
+    def is_step(self) -> np.ndarray:
+        """(E, T) bool: not padding."""
+        return np.arange(self.actions.shape[1]) < self.lengths[:, None]
 
     @property
     def num_episodes(self) -> int:
@@ -177,61 +170,22 @@ class EpisodeStore:
         return self.frames[self.frame_index[episode, : self.lengths[episode] + 1]]
 
     def save(self, folder: str | Path) -> None:
-        """Write the dataset; a folder of that name appears whole or not at all.
+        """Write the dataset; see `hplan.dataset_files`.
 
         Raises:
-            ValueError: the folder exists, or the disk is full.
+            ValueError: the folder exists, or the disk is full; nothing half-written stays.
         """
-        folder = Path(folder)
-        if folder.exists():
-            raise ValueError(f"dataset {folder} exists; delete it or give another name.")
-        partial = None
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-            self._write(partial)
-            partial.chmod(0o755)
-            partial.rename(folder)
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise ValueError(
-                    f"the disk is full, dataset {folder} was not written; free "
-                    f"{self.nbytes / 2**20:.0f} MiB at most, or give another folder."
-                ) from error
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-                raise ValueError(
-                    f"dataset {folder} was written meanwhile by another process; use that one."
-                ) from error
-            raise
-        finally:
-            if partial is not None:
-                shutil.rmtree(partial, ignore_errors=True)
+        from hplan.dataset_files import save_dataset
 
-    def _write(self, folder: Path) -> None:
-        np.savez_compressed(folder / "frames.npz", frames=self.frames)
-        np.savez_compressed(
-            folder / "episodes.npz",
-            frame_index=self.frame_index,
-            actions=self.actions,
-            lengths=self.lengths,
-        )
-        content = {
-            "format": FORMAT_VERSION,
-            "files": {path.name: _sha256(path.read_bytes()) for path in sorted(folder.iterdir())},
-            "spec": asdict(self.spec),
-            "metadata": self.metadata,
-        }
-        text = json.dumps({**content, "sha256": _content_sha256(content)}, indent=2)
-        (folder / METADATA_FILE).write_text(text + "\n")
-        for path in folder.iterdir():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+        save_dataset(self, Path(folder))
 
     @classmethod
     def load(
         cls, folder: str | Path, *, task: str | None = None, layout_seed: int | None = None
     ) -> "EpisodeStore":
         """Read a dataset and check every byte of it.
+
+        The frames stay on disk and are read when they are looked at.
 
         Args:
             folder: where `save` wrote it.
@@ -242,74 +196,18 @@ class EpisodeStore:
             ValueError: the dataset is absent, truncated, altered, or of another format, task
                 or layout.
         """
-        folder = Path(folder)
-        content = _read_metadata(folder)
-        for key, asked in (("task", task), ("layout_seed", layout_seed)):
-            found = content["metadata"].get(key)
-            if asked is not None and found != asked:
-                raise ValueError(
-                    f"dataset {folder} is of {key} {found!r}, {asked!r} was asked for; "
-                    "give another folder or collect again."
-                )
-        arrays: dict[str, np.ndarray] = {}
-        for name, expected in content["files"].items():
-            arrays |= _read_arrays(folder / name, expected)
-        expected_names = {f.name for f in fields(cls)} - {"spec", "metadata"}
-        if set(arrays) != expected_names:
-            raise _damaged(folder, f"holds {sorted(arrays)}, not {sorted(expected_names)}")
-        spec = ObservationSpec.from_dict(content["spec"])
-        return cls(**arrays, spec=spec, metadata=content["metadata"])
+        from hplan.dataset_files import load_dataset
+
+        return load_dataset(Path(folder), task=task, layout_seed=layout_seed)
 
 
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+class CollectionStopped(ValueError):
+    """An environment, or a policy, failed in the middle of a collection.
 
+    Attributes:
+        kept: the episodes of the chunk that were finished before; None where there are none.
+    """
 
-def _content_sha256(content: dict[str, Any]) -> str:
-    return _sha256(json.dumps(content, sort_keys=True).encode())
-
-
-def _damaged(path: Path, how: str) -> ValueError:
-    folder = path if path.is_dir() else path.parent
-    return ValueError(
-        f"{path} is truncated or altered ({how}); delete the folder {folder} and collect again."
-    )
-
-
-def _read_metadata(folder: Path) -> dict[str, Any]:
-    path = folder / METADATA_FILE
-    if not folder.is_dir():
-        raise ValueError(
-            f"dataset {folder} is absent; run `python -m hplan collect` or give another folder."
-        )
-    if not path.is_file():
-        raise ValueError(
-            f"{folder} is not a dataset, it has no {METADATA_FILE}; give another folder."
-        )
-    try:
-        content = json.loads(path.read_text())
-        expected = content.pop("sha256")
-    except (ValueError, KeyError, AttributeError) as error:
-        raise _damaged(path, f"{type(error).__name__}: {error}") from error
-    found = _content_sha256(content)
-    if found != expected:
-        raise _damaged(path, f"sha256 {found[:12]}, expected {str(expected)[:12]}")
-    if content["format"] != FORMAT_VERSION:
-        raise ValueError(
-            f"dataset {folder} has format {content['format']}, this version reads "
-            f"{FORMAT_VERSION}; collect again or use the version of hplan that wrote it."
-        )
-    return content
-
-
-def _read_arrays(path: Path, expected: str) -> dict[str, np.ndarray]:
-    if not path.is_file():
-        raise _damaged(path, "absent")
-    found = _sha256(path.read_bytes())
-    if found != expected:
-        raise _damaged(path, f"sha256 {found[:12]}, expected {expected[:12]}")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return dict(archive)
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
-        raise _damaged(path, str(error)) from error
+    def __init__(self, message: str, kept: EpisodeStore | None = None) -> None:
+        super().__init__(message)
+        self.kept = kept

@@ -10,6 +10,7 @@ from hplan.level import BANK_SIZE, Level, encode_stack
 from hplan.level_config import LevelConfig
 from hplan.objective import ClipBatch, EncodedClips, encode_clips, prior_loss, rollout_errors
 from hplan.support import bank_distances
+from hplan.task import KnownDistances
 
 NUM_GAPS = 2048
 
@@ -26,6 +27,18 @@ class ValidationPairs:
     starts: Tensor
     goals: Tensor
     steps: Tensor
+
+
+def known_pairs(task: object, num_pairs: int, *, seed: int) -> ValidationPairs | None:
+    """Pairs that the task draws with `seed`, where it knows their distances."""
+    if not isinstance(task, KnownDistances):
+        return None
+    pairs = task.validation_pairs(num_pairs, seed=seed)
+    return ValidationPairs(
+        starts=torch.from_numpy(task.observe(pairs.starts)),
+        goals=torch.from_numpy(task.observe(pairs.goals)),
+        steps=torch.from_numpy(pairs.optimal_steps),
+    )
 
 
 def latent_std(z: Float[Tensor, "M D"]) -> Float[Tensor, ""]:

@@ -3,10 +3,14 @@
 import os
 import platform
 import shutil
+from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import torch
+
+from hplan.shell import say
 
 PACKAGES = (
     "torch",
@@ -35,3 +39,22 @@ def machine_report() -> dict[str, str]:
     report["gpu"] = ", ".join(gpus) or "none; the CPU is used"
     report["disk"] = f"{shutil.disk_usage(Path.cwd()).free / 2**30:.1f} GiB free here"
     return report
+
+
+def check_tasks(names: Iterable[str], build: Callable[[str, int], Any]) -> None:
+    """Says of each task whether it builds.
+
+    Raises:
+        ValueError: some do not.
+    """
+    failed = []
+    for name in names:
+        try:
+            task = build(name, 0)
+        except ValueError as error:
+            failed.append(name)
+            say(f"task {name}: {error}")
+        else:
+            say(f"task {name}: {task.spec.kind} {'x'.join(map(str, task.spec.shape))}")
+    if failed:
+        raise ValueError(f"these tasks do not build: {', '.join(failed)}; run make setup again")

@@ -4,59 +4,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
 from hplan.agent import Agent
 from hplan.agent_state import Cause, PlanEvent
-from hplan.dataset import ObservationSpec
 from hplan.goals import Goals
 from hplan.recording import PlanLog, Recording
-
-
-@runtime_checkable
-class Worlds(Protocol):
-    """B environments stepped together; whatever a task's `batch(starts)` returns."""
-
-    def observe(self) -> np.ndarray:
-        """(B, *obs_shape) observations."""
-
-    def step(self, actions: np.ndarray) -> None:
-        """Takes one action (B,) in each."""
-
-    @property
-    def states(self) -> np.ndarray:
-        """(B, ...) what the task's rule of success looks at."""
-
-
-@runtime_checkable
-class Task(Protocol):
-    """What an evaluation asks of a task. It may be `Hazardous`, `hplan.drawing.Pictured`."""
-
-    name: str
-    spec: ObservationSpec
-
-    def batch(self, starts: np.ndarray) -> Worlds:
-        """Environments at `starts`."""
-
-    def observe(self, states: np.ndarray) -> np.ndarray:
-        """Observations of states; a goal's is made so too."""
-
-    def is_success(self, states: np.ndarray, goals: np.ndarray) -> np.ndarray:
-        """(B,) bool."""
-
-    def optimal_paths(self, starts: np.ndarray, goals: np.ndarray) -> list[list[int]]:
-        """Actions of a shortest path for each pair."""
-
-
-@runtime_checkable
-class Hazardous(Protocol):
-    """A task in which something can happen that never should."""
-
-    def is_unsafe(self, states: np.ndarray) -> np.ndarray:
-        """(B,) bool: it has happened in these states (B, ...)."""
+from hplan.task import Hazardous, Solvable, Task, looks_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,15 +98,15 @@ def run_agent(
         bank: (M, *obs_shape) real observations among which each subgoal's nearest is looked for.
     """
     num_episodes, device = len(starts), agent.levels[0].move.device
-    worlds, goal_obs = task.batch(starts), task.observe(goals)
-    sought = Goals.observed(agent.levels, torch.from_numpy(goal_obs).to(device))
+    worlds, goal_obs = task.batch(starts), looks_of(task, goals)
+    sought = Goals.any_of(agent.levels, torch.from_numpy(goal_obs).to(device))
     state, spent = agent.start(num_episodes), _Spent(num_episodes, len(agent.levels))
     success = task.is_success(worlds.states, goals)
     alive = ~success & (budgets > 0)
     stuck, refused, unsafe = np.zeros((3, num_episodes), dtype=bool)
     env_steps = np.zeros(num_episodes, dtype=np.int64)
     kept = np.linspace(0, num_episodes - 1, min(keep_plans, num_episodes)).astype(int)
-    log = PlanLog(agent, kept, goals=goal_obs, bank=bank, task=task)
+    log = PlanLog(agent, kept, goals=goal_obs[:, 0], bank=bank, task=task)
     seconds, now, obs = 0.0, 0, worlds.observe()
     log.saw(obs, np.ones_like(alive))
     while alive.any():
@@ -166,7 +122,7 @@ def run_agent(
         refusing = alive & state.refused.cpu().numpy()
         log.episodes_ended("refused", refusing, now)
         moving = alive & ~refusing
-        worlds.step(np.where(moving, chosen, 0))
+        worlds.step(_where(moving, chosen))
         now += 1
         obs = worlds.observe()
         log.saw(obs, moving)
@@ -191,6 +147,11 @@ def run_agent(
     )
 
 
+def _where(moving: np.ndarray, actions: np.ndarray) -> np.ndarray:
+    """`actions` (B, ...), and zeros where an episode is over, `moving` (B,) false."""
+    return np.where(moving.reshape(-1, *[1] * (actions.ndim - 1)), actions, np.zeros_like(actions))
+
+
 def _is_unsafe(task: Task, states: np.ndarray) -> np.ndarray:
     """(B,) bool."""
     if not isinstance(task, Hazardous):
@@ -203,22 +164,18 @@ def run_random(
 ) -> Episodes:
     """Runs E episodes with actions drawn at random: the floor."""
     random = np.random.default_rng(seed)
-    num_actions = task.spec.num_actions
     return _run_actions(
-        task, starts, goals, budgets, lambda now: random.integers(0, num_actions, len(starts))
+        task, starts, goals, budgets, lambda states: task.spec.random_actions(random, len(states))
     )
 
 
-def run_shortest_paths(
-    task: Task, starts: np.ndarray, goals: np.ndarray, budgets: np.ndarray, *, seed: int
+def run_oracle(
+    task: Solvable, starts: np.ndarray, goals: np.ndarray, budgets: np.ndarray, *, seed: int
 ) -> Episodes:
-    """Runs E episodes along exact shortest paths: the ceiling. `seed` is of no use to it."""
-    paths = task.optimal_paths(starts, goals)
-    longest = max(len(path) for path in paths)
-    table = np.zeros((longest + 1, len(paths)), dtype=np.int64)
-    for episode, path in enumerate(paths):
-        table[: len(path), episode] = path
-    return _run_actions(task, starts, goals, budgets, lambda now: table[min(now, longest)])
+    """Runs E episodes with the task's own oracle: the ceiling. `seed` is of no use to it."""
+    return _run_actions(
+        task, starts, goals, budgets, lambda states: task.optimal_actions(states, goals)
+    )
 
 
 def _run_actions(
@@ -226,18 +183,18 @@ def _run_actions(
     starts: np.ndarray,
     goals: np.ndarray,
     budgets: np.ndarray,
-    choose: Callable[[int], np.ndarray],
+    choose: Callable[[np.ndarray], np.ndarray],
 ) -> Episodes:
-    """Runs E episodes with actions (E,) that need no planning, chosen by env step."""
+    """Runs E episodes with actions that need no planning, (E, ...), chosen by states (E, ...)."""
     num_episodes, worlds = len(starts), task.batch(starts)
     success = task.is_success(worlds.states, goals)
     unsafe = np.zeros(num_episodes, dtype=bool)
     env_steps = np.zeros(num_episodes, dtype=np.int64)
-    for now in range(int(budgets.max())):
+    for _ in range(int(budgets.max())):
         alive = ~success & ~unsafe & (env_steps < budgets)
         if not alive.any():
             break
-        worlds.step(np.where(alive, choose(now), 0))
+        worlds.step(_where(alive, choose(worlds.states)))
         env_steps += alive
         unsafe |= alive & _is_unsafe(task, worlds.states)
         success |= alive & ~unsafe & task.is_success(worlds.states, goals)

@@ -19,12 +19,13 @@ from hplan.agent import Agent
 from hplan.agent_state import Cause
 from hplan.config import Config
 from hplan.effort import scaled
-from hplan.episodes import Episodes, Task, run_agent, run_random, run_shortest_paths
+from hplan.episodes import Episodes, run_agent, run_oracle, run_random
 from hplan.flat_planning import at_least_work, work_per_step
 from hplan.guardrails import build_guardrails
 from hplan.level_config import EnergyName, level_configs
 from hplan.results import EpisodeOutcomes, summarise, write_results
 from hplan.subgoal_tree import save_tree
+from hplan.task import Solvable, Task
 from hplan.time_budget import check_budget
 
 logger = logging.getLogger(__name__)
@@ -98,14 +99,16 @@ def evaluate(
         shutil.rmtree(folder / "episodes", ignore_errors=True)
         for name, tree in trees.items():
             save_tree(folder / "episodes" / name, tree)
-        card = protocol_card(config, suite, budgets) | (protocol or {})
+        card = protocol_card(config, task, suite, budgets) | (protocol or {})
         write_results(folder, card, rows)
     return rows
 
 
 def step_budgets(config: Config, suite: Any) -> np.ndarray:
-    """(E,) env steps allowed in each episode, the same for all of a bin."""
+    """(E,) env steps allowed in each episode: the suite's own, or the same for all of a bin."""
     settings = config.evaluation
+    if suite.budgets is not None:
+        return suite.budgets
     highest = np.array([high for _, _, high in suite.bins])
     budgets = (settings.budget_factor * highest[suite.bin_index]).astype(int)
     return budgets + settings.budget_extra
@@ -180,8 +183,8 @@ def _trials(
                 energy_level=k,
                 episodes=run(replace(whole, measured_at=k), 0),
             )
-    for method, runner in (("random", run_random), ("oracle", run_shortest_paths)):
-        if method in methods:
+    for method, runner in (("random", run_random), ("oracle", run_oracle)):
+        if method in methods and (runner is run_random or isinstance(task, Solvable)):
             episodes = runner(task, suite.starts, suite.goals, budgets, seed=config.seed)
             yield Trial(method=method, energy="none", energy_level=0, episodes=episodes)
 
@@ -245,7 +248,7 @@ def _trees(
         yield episode, tree
 
 
-def protocol_card(config: Config, suite: Any, budgets: np.ndarray) -> dict[str, Any]:
+def protocol_card(config: Config, task: Task, suite: Any, budgets: np.ndarray) -> dict[str, Any]:
     """What has to be the same for two results to be compared."""
     plain = asdict(config)
     return {
@@ -253,9 +256,10 @@ def protocol_card(config: Config, suite: Any, budgets: np.ndarray) -> dict[str, 
         "bins": [list(bin_) for bin_ in suite.bins],
         "pairs_sha256": suite.sha256,
         "suite_seed": config.evaluation.suite_seed,
+        "optimal_steps": getattr(task, "reference", "exact"),
         "step_budgets": sorted({int(budget) for budget in budgets}),
-        "success_rule": "the agent is in the goal's cell at any env step within the budget, and "
-        "nothing unsafe happened before",
+        "success_rule": f"{task.success_rule} at any env step within the budget, and nothing "
+        "unsafe happened before",
         "seed": config.seed,
         "config_sha256": hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest(),
         "code_sha256": code_hash(),

@@ -24,6 +24,7 @@ class LevelSpec:
         hidden_dim, num_hidden: of its networks.
         sample_obs: (M, *obs_shape) observations of the data, from which an encoder may take the
             scale of its inputs; None where weights are loaded afterwards.
+        action_low, action_high: bounds of the env's actions where they are continuous.
     """
 
     obs_shape: tuple[int, ...]
@@ -37,6 +38,8 @@ class LevelSpec:
     hidden_dim: int
     num_hidden: int
     sample_obs: Tensor | None
+    action_low: tuple[float, ...] = ()
+    action_high: tuple[float, ...] = ()
 
 
 class Level(nn.Module):
@@ -50,10 +53,11 @@ class Level(nn.Module):
         ratio: steps of the level below (at the bottom: env steps) in one step of this level.
         stride: env steps in one step of this level.
         latent_dim: D.
-        num_actions: number of discrete actions, 0 where actions are continuous macro-actions.
+        action_dim: A.
+        num_actions: number of discrete actions, 0 where actions are continuous.
         move: () mean squared change of the latent over one step of this level, per dimension.
         rollout_error: (H,) mean squared error of a rollout by depth, per dimension.
-        bank: (BANK_SIZE, A) macro-actions of held-out data; none where actions are discrete.
+        bank: (BANK_SIZE, A) macro-actions of held-out data; none at the bottom.
         bank_gaps: (101,) percentiles, 0 to 100, of the distance of other real macro-actions to
             their nearest in the bank, each dimension in std of the bank.
         is_bank_measured: () bool; until it is true, what is in these two means nothing.
@@ -71,6 +75,7 @@ class Level(nn.Module):
         ratio: int,
         stride: int,
         latent_dim: int,
+        action_dim: int,
         num_actions: int,
         rollout_depth: int,
     ) -> None:
@@ -84,10 +89,11 @@ class Level(nn.Module):
         self.ratio = ratio
         self.stride = stride
         self.latent_dim = latent_dim
+        self.action_dim = action_dim
         self.num_actions = num_actions
         self.register_buffer("move", torch.ones(()))
         self.register_buffer("rollout_error", torch.zeros(rollout_depth))
-        bank_shape = (0, 0) if action_prior is None else (BANK_SIZE, action_prior.action_dim)
+        bank_shape = (0, 0) if action_prior is None else (BANK_SIZE, action_dim)
         self.register_buffer("bank", torch.zeros(bank_shape))
         self.register_buffer("bank_gaps", torch.zeros(101))
         self.register_buffer("is_bank_measured", torch.zeros((), dtype=torch.bool))
@@ -99,6 +105,10 @@ class Level(nn.Module):
     def predict(self, z: Float[Tensor, "*B D"], action: Float[Tensor, "*B A"]) -> Tensor:
         """The latent (..., D) one step of this level after `z` under `action` (..., A)."""
         return self.predictor(z, action)
+
+    def to_env(self, action: Float[Tensor, "*B A"]) -> Tensor:
+        """What the env takes for actions (..., A) of the bottom level."""
+        return self.action_encoder.to_env(action)
 
     def of(self, rows: Tensor) -> "Level":
         """The same level: it predicts alike for every start; see `Model.of`."""

@@ -17,9 +17,10 @@ class ModelConfig:
 
     ratio: int = 1
     """Steps of the level below (at the bottom: env steps) in one step of this level."""
-    encoder: str = "axial"
-    """What turns an observation, or the latent below, into this level's latent."""
-    action_encoder: str = "one_hot"
+    encoder: str = "auto"
+    """What turns an observation, or the latent below, into this level's latent; `auto` is what
+    suits the task's observations."""
+    action_encoder: str = "auto"
     """What turns actions, or the macro-actions below, into this level's action."""
     predictor: str = "residual_mlp"
     """What predicts the latent one step of this level ahead."""
@@ -28,7 +29,7 @@ class ModelConfig:
     latent_dim: int = 64
     """Width of the latent."""
     action_dim: int = 4
-    """Width of the macro-action (a bottom level of discrete actions ignores it)."""
+    """Width of the macro-action; the bottom has the env's own actions."""
     hidden_dim: int = 256
     """Width of hidden layers."""
     num_hidden: int = 2
@@ -79,9 +80,10 @@ class LossConfig:
 class PlannerConfig:
     """How a level searches, how far, and when it looks again."""
 
-    search: str = "tree"
-    """At the bottom `tree`, `beam` or `categorical_cem`; above `cem`, `icem`, `mppi`,
-    `predictive_sampling` or `gradient`; or `module.function` of your own."""
+    search: str = "auto"
+    """Of numbered actions `tree`, `beam` or `categorical_cem`; of continuous ones, and above the
+    bottom, `cem`, `icem`, `mppi`, `predictive_sampling` or `gradient`; or `module.function` of your
+    own. `auto` is beam or cem."""
     horizon: int = 5
     """How many steps of this level a plan looks ahead."""
     num_candidates: int = 128

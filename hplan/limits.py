@@ -70,8 +70,8 @@ LEVEL_LEAST = {
     **{f"loss.{f.name}": 0 for f in fields(LevelConfig().loss) if f.name.endswith("_weight")},
 }
 BETWEEN_ZERO_AND_ONE = ("loss.distance_discount", "loss.distance_expectile")
-SEARCHES_OF_ACTIONS = ("tree", "beam", "categorical_cem")
-SEARCHES_OF_MACRO_ACTIONS = ("cem", "icem", "mppi", "predictive_sampling", "gradient")
+DISCRETE_SEARCHES = ("tree", "beam", "categorical_cem")
+CONTINUOUS_SEARCHES = ("cem", "icem", "mppi", "predictive_sampling", "gradient")
 EARLY = ("surprise", "infeasible", "reached")
 ACCELERATORS = ("auto", "cpu", "gpu")
 
@@ -156,15 +156,19 @@ def _check_level(level: LevelConfig, k: int) -> None:
             f"model.ratio = {level.model.ratio} of {where}; allowed at the bottom is 1, for its "
             "step is one env step"
         )
-    allowed, others = SEARCHES_OF_ACTIONS, SEARCHES_OF_MACRO_ACTIONS
-    if k:
-        allowed, others = others, allowed
-    if level.planner.search in others:
+    if k and level.planner.search in DISCRETE_SEARCHES:
         raise ValueError(
             f"planner.search = {level.planner.search!r} of {where}; allowed there: "
-            f"{', '.join(allowed)}, or module.function of your own"
+            f"{', '.join(CONTINUOUS_SEARCHES)}, auto, or module.function of your own"
         )
-    is_own = level.planner.search not in allowed
+    if level.planner.search == "auto":
+        if level.planner.search_options:
+            raise ValueError(
+                f"planner.search_options = {level.planner.search_options} of {where}, whose "
+                "planner.search is auto; name the search that is to take them"
+            )
+        return
+    is_own = level.planner.search not in DISCRETE_SEARCHES + CONTINUOUS_SEARCHES
     if is_own or level.planner.search_options or level.planner.support_options:
         _check_options(level, where)
 

@@ -25,13 +25,13 @@ class ClipBatch:
     Attributes:
         frames: (U, *obs_shape) distinct observations.
         index: (B, T + 1) observation at each env step.
-        actions: (B, T) action taken after it.
+        actions: (B, T) action taken after it, (B, T, A) where actions are continuous.
         goals: (G,) observations of other walks, the same for all processes.
     """
 
     frames: Shaped[Tensor, "U ..."]
     index: Int[Tensor, "B T_plus_1"]
-    actions: Shaped[Tensor, "B T"]
+    actions: Shaped[Tensor, "B T *A"]
     goals: Int[Tensor, " G"]
 
     def to(self, device: torch.device) -> "ClipBatch":
@@ -153,7 +153,7 @@ def inverse_loss(level: Level, clips: EncodedClips) -> Float[Tensor, ""]:
     guess = level.inverse(pair)
     if level.num_actions:
         return F.cross_entropy(guess.flatten(0, 1), clips.action.flatten(0, 1).argmax(-1))
-    return F.mse_loss(guess, clips.action_mean)
+    return F.mse_loss(guess, clips.action if clips.action_mean is None else clips.action_mean)
 
 
 def distance_loss(

@@ -111,6 +111,7 @@ def small_level() -> Level:
         ratio=1,
         stride=1,
         latent_dim=LATENT_DIM,
+        action_dim=ACTION_DIM,
         num_actions=0,
         rollout_depth=1,
     )

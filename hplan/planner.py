@@ -62,14 +62,14 @@ def plan_level(
         # A step of a level above is so long that no plan of it ends on a target to the env step:
         # such plans go on to their horizon, and their energy is needed there alone.
         near = arrival_energy(levels[target_level], config.tolerance, energy_name)
-        arrival = near if level.num_actions else NEVER
+        arrival = NEVER if k else near
     problem = Problem(
         model=level if corrections is None else CorrectedLevel(level, corrections),
         z=z,
         energy=energy,
         cost=step_cost(level, energy_name),
         arrival=arrival,
-        support=None if level.num_actions else build_support(level, config),
+        support=build_support(level, config),
         guard=guard,
         deadline=deadline,
         expected=expected,

@@ -18,6 +18,7 @@ from hplan.files import as_file_name
 from hplan.results import print_table
 from hplan.run import is_main_process
 from hplan.shell import say
+from hplan.task import KnownDistances
 from hplan.tree_summary import tree_tag, write_tree
 
 BRIEF_SUITE = 1_000_000  # added to the suite's seed
@@ -71,7 +72,8 @@ def evaluate_run(
         for tree in trees:
             write_tree(writer, tree_tag(tree, name), tree, update)
         log_evaluation(writer, config, rows, update)
-        log_latents(writer, levels, *task.distances_to_a_goal(PROJECTED_STATES), update)
+        if isinstance(task, KnownDistances):
+            log_latents(writer, levels, *task.distances_to_a_goal(PROJECTED_STATES), update)
     print_table(rows)
     say(f"results: {folder / 'results.json'}")
 

@@ -21,7 +21,7 @@ from hplan.peers_bench import (
     AnyMacroAction,
     small_level,
 )
-from hplan.search import SEARCHES_OF_MACRO_ACTIONS, find_search
+from hplan.search import CONTINUOUS_SEARCHES, find_search
 from hplan.search.problem import Problem
 from hplan.support import build_support
 
@@ -50,7 +50,7 @@ def benchmark(
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        runs = {f"search/{name}": small_search(name) for name in SEARCHES_OF_MACRO_ACTIONS}
+        runs = {f"search/{name}": small_search(name) for name in CONTINUOUS_SEARCHES}
         runs["search/categorical_cem"] = small_search("categorical_cem")
         runs["search/tree"] = stack_search("tree", levels[0], configs[0].planner)
         runs["search/beam"] = stack_search("beam", levels[0], configs[0].planner)
@@ -64,7 +64,7 @@ def benchmark(
 def small_search(name: str) -> tuple[Level, Callable[[], object]]:
     """A search on the small model, with the numbers of its peers."""
     level = small_level().requires_grad_(False)
-    level.num_actions = 0 if name in SEARCHES_OF_MACRO_ACTIONS else ACTION_DIM
+    level.num_actions = 0 if name in CONTINUOUS_SEARCHES else ACTION_DIM
     z, goal = torch.randn(2, 1, LATENT_DIM, generator=torch.Generator().manual_seed(0))
     support = None if level.num_actions else AnyMacroAction()
     config = PlannerConfig(
@@ -88,7 +88,7 @@ def stack_search(
     config = replace(config, converged=0.0)
     generator = torch.Generator().manual_seed(0)
     z, goal = torch.randn(2, BATCH_SIZE, level.latent_dim, generator=generator)
-    support = None if level.num_actions else build_support(level, config)
+    support = build_support(level, config)
     problem = _problem(level, z, goal, arrival=torch.inf)
     return level, _search(name, replace(problem, support=support), config)
 

@@ -115,21 +115,42 @@ class NearBank:
         return nearest + away * (self.residual / length.clamp(min=1e-12)).clamp(max=1.0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ActionBox:
+    """All that the env takes: actions of the bottom level, scaled to [-1, 1]."""
+
+    action_dim: int
+
+    def project(self, x: Float[Tensor, "*B A"]) -> Float[Tensor, "*B A"]:
+        return x.clamp(-1.0, 1.0)
+
+    def macro_action(
+        self, z: Float[Tensor, "*#B D"], x: Float[Tensor, "*#B A"]
+    ) -> Float[Tensor, "*#B A"]:
+        return x
+
+
 def anywhere(x: Tensor) -> Tensor:
     """`x` as it is: a search only begins where the data is."""
     return x
 
 
-def build_support(level: Level, config: PlannerConfig) -> Support:
+def build_support(level: Level, config: PlannerConfig) -> Support | None:
     """The support that `config` names, for a level of macro-actions.
+
+    At the bottom it is the box of what the env takes; None where its actions are discrete.
 
     Raises:
         ValueError: an option that it does not have or that cannot be, or no bank to build it from.
     """
+    if level.num_actions:
+        return None
     name, options = config.support, config.support_options
     check_support_options(config)
+    if level.action_prior is None:
+        return ActionBox(action_dim=level.action_dim)
     if name == "prior":
-        return PriorSupport(prior=level.action_prior, action_dim=level.action_prior.action_dim)
+        return PriorSupport(prior=level.action_prior, action_dim=level.action_dim)
     if not level.is_bank_measured:
         raise ValueError(
             f"planner.support = {name!r} needs a bank of real macro-actions, which validation "

@@ -79,7 +79,7 @@ def curve_of_run(
     energies = [e for e in ENERGIES if e != "distance" or config.training.distance_updates]
     rows = work_curve(levels.eval(), config, task, suite, efforts=efforts, energies=energies)
     folder = run_dir / "eval" / name
-    write_results(folder, protocol_card(config, suite, step_budgets(config, suite)), rows)
+    write_results(folder, protocol_card(config, task, suite, step_budgets(config, suite)), rows)
     figure = curve_figure([*rows, *others])
     figure.savefig(folder / "curve.png", dpi=150)
     print_table(rows)

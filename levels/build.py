@@ -51,12 +51,14 @@ def build_levels(
         part_spec = LevelSpec(
             obs_shape=spec.shape,
             num_values=spec.num_values,
+            action_low=spec.action_low,
+            action_high=spec.action_high,
             ratio=model.ratio,
             stride=stride,
             below_dim=below_dim,
             below_action_dim=below_action_dim,
             latent_dim=below_dim if model.encoder == "identity" else model.latent_dim,
-            action_dim=spec.num_actions if bottom else model.action_dim,
+            action_dim=(spec.num_actions or len(spec.action_low)) if bottom else model.action_dim,
             hidden_dim=model.hidden_dim,
             num_hidden=model.num_hidden,
             sample_obs=sample_obs,
@@ -72,6 +74,7 @@ def build_levels(
             ratio=model.ratio,
             stride=stride,
             latent_dim=part_spec.latent_dim,
+            action_dim=part_spec.action_dim,
             num_actions=spec.num_actions if bottom else 0,
             rollout_depth=config.loss.rollout_depth,
         )

@@ -1,11 +1,19 @@
 """Encoders: from an observation, or from the latent below, to a level's latent."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hplan.level import LevelSpec
 from levels.layers import mlp
+
+NUM_BUMPS = 16  # for each number of a vector
+RARE = 0.005  # share of the data below the first bump, and above the last
+BLOCKS = 8  # of an image, along each side
+SMALL_SPREAD = 0.05  # of a pixel's mean brightness, as a share of the largest there is
+IMAGES_AT_ONCE = 32  # so that they stay in the cache
 
 
 class AxialEncoder(nn.Module):
@@ -50,6 +58,95 @@ class AxialEncoder(nn.Module):
         return self.mlp((self.features(obs) - self.mean) * self.scale)
 
 
+class VectorEncoder(nn.Module):
+    """Encodes a vector of numbers by where each of them lies in its range in the data.
+
+    Every number becomes a row of smooth bumps, evenly over the range of the data, beside the number
+    itself, standardised; then follows an MLP. What differs from place to place, such as walls, is
+    then nearly linear in the features, while an MLP on bare numbers takes long to learn it.
+
+    Source: radial basis functions as in Broomhead and Lowe, "Multivariable functional interpolation
+    and adaptive networks" (Complex Systems 2, 1988), one dimension at a time.
+    """
+
+    def __init__(self, spec: LevelSpec) -> None:
+        super().__init__()
+        (size,) = spec.obs_shape
+        for name, value in (("low", -1.0), ("spacing", 2.0 / (NUM_BUMPS - 1)), ("mean", 0.0)):
+            self.register_buffer(name, torch.full((size,), value))
+        self.register_buffer("scale", torch.ones(size))
+        num_features = size * (NUM_BUMPS + 1)
+        self.mlp = mlp(num_features, spec.latent_dim, spec.hidden_dim, spec.num_hidden)
+        if spec.sample_obs is not None:
+            sample = spec.sample_obs.float()
+            low, high = sample.quantile(torch.tensor([RARE, 1.0 - RARE]), dim=0)
+            spacing = (high - low) / (NUM_BUMPS - 1)
+            self.low.copy_(low)
+            # A number that never changes has one bump, wherever it strays.
+            self.spacing.copy_(torch.where(spacing > 1e-6, spacing, 1.0))
+            self.mean.copy_(sample.mean(0))
+            self.scale.copy_(1.0 / torch.where(spacing > 1e-6, sample.std(0), 1.0))
+
+    def features(self, obs: Tensor) -> Tensor:
+        """Bumps and standardised numbers (B, F) of vectors (B, N)."""
+        at = ((obs - self.low) / self.spacing).unsqueeze(-1)  # in units of bumps
+        away = at - torch.arange(NUM_BUMPS, dtype=at.dtype, device=at.device)
+        bumps = (-0.5 * away.square()).exp()
+        return torch.cat([bumps.flatten(-2), (obs - self.mean) * self.scale], dim=-1)
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """Latents (B, D) of vectors (B, N) of float32."""
+        return self.mlp(self.features(obs))
+
+
+class PixelsEncoder(nn.Module):
+    """Encodes an image by the mean brightness of its rows, its columns and its coarse blocks.
+
+    As in `AxialEncoder` these sums take no gradient and make the place of a thing that moves easy
+    to tell, much finer than a block; the blocks say which row goes with which column. They are
+    standardised by the data, so that a background that never changes does not drown what does; then
+    follows an MLP. A convolution learned from the pixels would cost ten times as much and more.
+
+    Needs an image of shape (height, width, channels).
+    """
+
+    def __init__(self, spec: LevelSpec) -> None:
+        super().__init__()
+        height, width, channels = spec.obs_shape
+        num_features = (height + width + BLOCKS * BLOCKS) * channels
+        self.register_buffer("mean", torch.zeros(num_features))
+        self.register_buffer("scale", torch.ones(num_features))
+        self.mlp = mlp(num_features, spec.latent_dim, spec.hidden_dim, spec.num_hidden)
+        if spec.sample_obs is not None:
+            means = self.features(spec.sample_obs)
+            spread = means.std(0)
+            least = max(float(SMALL_SPREAD * spread.max()), 1e-6)
+            self.mean.copy_(means.mean(0))
+            self.scale.copy_(1.0 / spread.clamp(min=least))
+
+    def features(self, obs: Tensor) -> Tensor:
+        """Mean brightness (B, F), 0 to 1, of images (B, height, width, channels) of uint8."""
+        return torch.cat([_pooled(images) for images in obs.split(IMAGES_AT_ONCE)])
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """Latents (B, D) of images (B, height, width, channels) of uint8."""
+        return self.mlp((self.features(obs) - self.mean) * self.scale)
+
+
+def _pooled(images: Tensor) -> Tensor:
+    """(B, (height + width + BLOCKS^2) * channels) of a few images (B, height, width, channels)."""
+    size, height, width, channels = images.shape
+    bright = images.reshape(size, height, width * channels).float() / 255.0
+    bands = torch.stack([band.sum(1) for band in bright.tensor_split(BLOCKS, dim=1)], dim=1)
+    lanes = bands.view(size, BLOCKS, width, channels)
+    blocks = torch.stack([lane.sum(2) for lane in lanes.tensor_split(BLOCKS, dim=2)], dim=2)
+    # In two steps: to add up what lies far apart is much faster than neighbours.
+    folds = math.gcd(width, BLOCKS)
+    rows = bright.view(size, height, folds, -1).sum(2).view(size, height, -1, channels).sum(2)
+    sums = (rows / width, bands.sum(1) / height, blocks * BLOCKS**2 / (height * width))
+    return torch.cat([part.flatten(1) for part in sums], dim=1)
+
+
 class MLPEncoder(nn.Module):
     """Encodes a vector: a flat observation, or the latent of the level below."""
 
@@ -83,3 +180,7 @@ class OneHotActions(nn.Module):
     def forward(self, actions: Tensor) -> Tensor:
         """(..., A) of action numbers (...,)."""
         return F.one_hot(actions.long(), self.num_actions).float()
+
+    def to_env(self, actions: Tensor) -> Tensor:
+        """Action numbers (...,) of what is the largest of (..., A)."""
+        return actions.argmax(-1)

@@ -1,52 +1,118 @@
-"""Collect reward-free episodes: whole batches of wandering agents, in one process or several."""
+"""Collects a task's reward-free episodes chunk by chunk, in one process or several.
+
+Every chunk draws from its own stream of the seed, so the episodes are the same whatever the number
+of processes, and a collection that was interrupted goes on with the chunk that it lacked.
+"""
 
 import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
-from functools import partial
-from typing import Any
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import asdict, is_dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Protocol
 
 import numpy as np
-from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX, STATE_TO_IDX
 
-from hplan.dataset import EpisodeStore, ObservationSpec
+from hplan.dataset import EpisodeStore
+from hplan.joining import joined
 from tasks.seeds import Stream, stream_generator
-from tasks.simulator import NUM_ACTIONS, GridWorld
-from tasks.wander import Wanderer, wander
 
 EPISODES_PER_CHUNK = 500
 
 
-def observation_spec(world: GridWorld) -> ObservationSpec:
-    """Describe the world's symbolic grids: objects, colours and states of MiniGrid.
+class Wanders(Protocol):
+    """What a task is here. To be collected by several processes it must pickle."""
 
-    The third channel holds a door's state (3 values) or the agent's heading (4), so it needs 4.
-    """
-    num_values = (len(OBJECT_TO_IDX), len(COLOR_TO_IDX), len(STATE_TO_IDX) + 1)
-    return ObservationSpec(
-        shape=world.background.shape, num_values=num_values, num_actions=NUM_ACTIONS
-    )
+    @property
+    def name(self) -> str:
+        """As given to `build_task`."""
+
+    @property
+    def layout_seed(self) -> int:
+        """Fixes the world."""
+
+    @property
+    def behaviour(self) -> dict[str, Any]:
+        """The behaviour policy's name and parameters, plain data."""
+
+    @property
+    def episodes_per_chunk(self) -> int:
+        """How many episodes are drawn from one stream; another number makes other data."""
+
+    def wander(
+        self,
+        num_episodes: int,
+        episode_length: int,
+        generator: np.random.Generator,
+        policy: Any = None,
+    ) -> EpisodeStore:
+        """That many reward-free episodes, a pure function of the arguments."""
+
+
+def behaviour_of(policy: object) -> dict[str, Any]:
+    """A behaviour policy's name and, of a dataclass, its parameters: for a dataset's metadata."""
+    kind = policy if isinstance(policy, type) or not is_dataclass(policy) else type(policy)
+    named = kind if hasattr(kind, "__qualname__") else type(kind)
+    name = {"policy": f"{named.__module__}.{named.__qualname__}"}
+    return {**name, **asdict(policy)} if kind is type(policy) else name
+
+
+def origin(task: Wanders, *, seed: int, policy: Any = None) -> dict[str, Any]:
+    """Where episodes come from, plain data: the metadata of a dataset."""
+    return {
+        "task": task.name,
+        "layout_seed": task.layout_seed,
+        "version": _library_version(),
+        "seed": seed,
+        "behaviour": task.behaviour if policy is None else behaviour_of(policy),
+    }
 
 
 def collect(
-    world: GridWorld,
+    task: Wanders,
     *,
     num_episodes: int,
     episode_length: int,
     seed: int,
-    wanderer: Wanderer,
-    num_workers: int,
-    metadata: dict[str, Any] | None = None,
+    num_workers: int = 1,
+    policy: Any = None,
 ) -> EpisodeStore:
-    """Let agents wander from random states on land; the result is the same whatever `num_workers`.
+    """Collect episodes into memory; the result is the same whatever `num_workers`.
 
     Args:
         num_episodes: E.
-        episode_length: T, env steps of every episode.
+        episode_length: T, the most env steps of an episode.
         seed: every chunk of episodes draws from its own stream of this seed.
-        wanderer: the behaviour policy.
         num_workers: processes; 1 stays in this one, which is quickest below some million steps.
-        metadata: plain data to keep beside the episodes.
+        policy: what wanders in place of the task's own behaviour policy.
+    """
+    chunks = collect_chunks(
+        task,
+        num_episodes=num_episodes,
+        episode_length=episode_length,
+        seed=seed,
+        num_workers=num_workers,
+        policy=policy,
+    )
+    return joined(chunks, origin(task, seed=seed, policy=policy))
+
+
+def collect_chunks(
+    task: Wanders,
+    *,
+    num_episodes: int,
+    episode_length: int,
+    seed: int,
+    num_workers: int = 1,
+    policy: Any = None,
+    first: int = 0,
+) -> Iterator[EpisodeStore]:
+    """Collect episodes of which only a few chunks are in memory at a time.
+
+    Args:
+        first: the chunk to begin with, of those that all the episodes have; other arguments are
+            as in `collect`.
     """
     for name, value in (
         ("num_episodes", num_episodes),
@@ -55,74 +121,56 @@ def collect(
     ):
         if value < 1:
             raise ValueError(f"{name} = {value} must be at least 1; give a positive integer.")
-    run_chunk = partial(
-        _collect_chunk,
-        transitions=world.transitions,
-        in_lava=world.in_lava,
-        num_starts=world.num_land_states,
-        num_episodes=num_episodes,
-        episode_length=episode_length,
-        seed=seed,
-        wanderer=wanderer,
-    )
-    chunks = range(-(-num_episodes // EPISODES_PER_CHUNK))
-    if num_workers == 1:
-        parts = [run_chunk(chunk) for chunk in chunks]
-    else:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(num_workers, len(chunks)), mp_context=context) as pool:
-            parts = list(pool.map(run_chunk, chunks))
-    states = np.concatenate([part[0] for part in parts])
-    actions = np.concatenate([part[1] for part in parts])
-    origin = {"seed": seed, "wanderer": asdict(wanderer)}
-    return _build_store(world, states, actions, {**(metadata or {}), **origin})
+    per_chunk = task.episodes_per_chunk
+    work = [
+        (min(per_chunk, num_episodes - begin), episode_length, seed, begin // per_chunk, policy)
+        for begin in range(first * per_chunk, num_episodes, per_chunk)
+    ]
+    if num_workers == 1 or len(work) < 2:
+        return (_chunk(task, *arguments) for arguments in work)
+    return _in_processes(task, work, num_workers)
 
 
-def _collect_chunk(
-    chunk: int,
-    *,
-    transitions: np.ndarray,
-    in_lava: np.ndarray,
-    num_starts: int,
-    num_episodes: int,
-    episode_length: int,
-    seed: int,
-    wanderer: Wanderer,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Wander for one chunk: (E', T + 1) int32 states and (E', T) int8 actions.
-
-    Args:
-        num_starts: the first states, among which an episode may start.
-    """
-    generator = stream_generator(Stream.DATA, seed, chunk)
-    size = min(EPISODES_PER_CHUNK, num_episodes - chunk * EPISODES_PER_CHUNK)
-    return wander(
-        transitions=transitions,
-        in_lava=in_lava,
-        starts=generator.integers(num_starts, size=size),
-        num_steps=episode_length,
-        wanderer=wanderer,
-        generator=generator,
-    )
-
-
-def _build_store(
-    world: GridWorld, states: np.ndarray, actions: np.ndarray, metadata: dict[str, Any]
+def _chunk(
+    task: Wanders, num_episodes: int, episode_length: int, seed: int, chunk: int, policy: Any
 ) -> EpisodeStore:
-    """Keep the observation of each visited state once, in order of first visit."""
-    flat = states.reshape(-1)
-    first_visit = np.full(world.num_states, flat.size)
-    # Reversed, so that of a state's visits the earliest is written last and stays.
-    first_visit[flat[::-1]] = np.arange(flat.size - 1, -1, -1)
-    num_visited = int((first_visit < flat.size).sum())
-    visited = np.argsort(first_visit, kind="stable")[:num_visited]
-    frame_of_state = np.zeros(world.num_states, np.int32)
-    frame_of_state[visited] = np.arange(num_visited, dtype=np.int32)
-    return EpisodeStore(
-        frames=world.observe(world.all_states[visited]),
-        frame_index=frame_of_state[states],
-        actions=actions,
-        lengths=np.full(len(actions), actions.shape[1]),
-        spec=observation_spec(world),
-        metadata=metadata,
-    )
+    generator = stream_generator(Stream.DATA, seed, chunk)
+    return task.wander(num_episodes, episode_length, generator, policy)
+
+
+def _in_processes(
+    task: Wanders, work: list[tuple[Any, ...]], num_workers: int
+) -> Iterator[EpisodeStore]:
+    """Chunks in their order; no process begins one before an earlier one has been taken."""
+    context = multiprocessing.get_context("spawn")
+    num_workers = min(num_workers, len(work))
+    waiting: deque[Future[EpisodeStore]] = deque()
+    pool = ProcessPoolExecutor(num_workers, context, initializer=_remember, initargs=(task,))
+    with pool:
+        try:
+            for arguments in work:
+                waiting.append(pool.submit(_chunk_of_remembered, *arguments))
+                if len(waiting) > num_workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+_remembered: list[Wanders] = []  # of a worker process: the task, which is pickled only once
+
+
+def _remember(task: Wanders) -> None:
+    _remembered.append(task)
+
+
+def _chunk_of_remembered(*arguments: Any) -> EpisodeStore:
+    return _chunk(_remembered[0], *arguments)
+
+
+def _library_version() -> str:
+    try:
+        return version("hplan")
+    except PackageNotFoundError:
+        return "not installed"

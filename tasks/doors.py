@@ -52,6 +52,11 @@ class Doorways:
         return cls(world=world, cells=world.cells[(x % pitch == 0) | (y % pitch == 0)])
 
     @cached_property
+    def _steps(self) -> dict[tuple[int, int, int], np.ndarray]:
+        """(S,) env steps from every state, by goal's x and y and shut doorways, once asked for."""
+        return {}
+
+    @cached_property
     def of_cell(self) -> np.ndarray:
         """(width, height) int64: number of the doorway in each cell, MOST_DOORWAYS elsewhere."""
         numbers = np.full(self.world.walls.shape[::-1], MOST_DOORWAYS)
@@ -166,6 +171,27 @@ class Doorways:
             actions.append(action)
             state = int(after[action])
         return actions
+
+    def optimal_actions(self, states: np.ndarray, goals: np.ndarray) -> np.ndarray:
+        """(B,) int64: the first action of a shortest path from each state, (B, 4), doorways shut.
+
+        Who takes it knows what is shut. Where the goal is reached, it is 0.
+        """
+        states, goals = np.asarray(states), np.asarray(goals)
+        keys = [
+            (x, y, shut) for x, y, shut in np.column_stack([goals[:, :2], states[:, 3]]).tolist()
+        ]
+        new = np.array(sorted(set(keys) - self._steps.keys())).reshape(-1, 3)
+        if len(new):
+            self._steps.update(
+                zip(map(tuple, new.tolist()), self.steps_to(new, new[:, 2]), strict=True)
+            )
+        indices = self.world.state_index(states[:, :3])
+        after = np.stack(
+            [self.step(indices, states[:, 3], np.full(len(indices), a)) for a in range(NUM_ACTIONS)]
+        )
+        left = np.stack([self._steps[key][after[:, b]] for b, key in enumerate(keys)])
+        return np.where(left < 0, left.max() + 1, left).argmin(1)
 
     @staticmethod
     def _is_shut(doorway: np.ndarray, shut: np.ndarray) -> np.ndarray:

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
 
 from hplan.dataset import EpisodeStore, ObservationSpec
+from tasks.collect import collect
 from tasks.doors import DoorsBatch, Doorways
 from tasks.seeds import Stream, stream_generator
 from tasks.simulator import GridWorld
@@ -38,6 +40,7 @@ class DoorsTask:
     room_size: int
     bins: Bins
     shut_probability: float = SHUT_PROBABILITY
+    success_rule: ClassVar[str] = "the agent is in the goal's cell"
 
     @cached_property
     def doorways(self) -> Doorways:
@@ -59,21 +62,35 @@ class DoorsTask:
         """What observations and actions look like."""
         return self.rooms.spec
 
-    def collect(
+    @property
+    def behaviour(self) -> dict[str, Any]:
+        """The behaviour policy's name and parameters, those of `rooms`."""
+        return self.rooms.behaviour
+
+    @property
+    def episodes_per_chunk(self) -> int:
+        """Episodes drawn from one stream of random numbers."""
+        return self.rooms.episodes_per_chunk
+
+    def wander(
         self,
-        *,
         num_episodes: int,
         episode_length: int,
-        seed: int,
-        wanderer: Wanderer | None = None,
-        num_workers: int = 1,
+        generator: np.random.Generator,
+        policy: Wanderer | None = None,
     ) -> EpisodeStore:
-        """Collect the episodes of `rooms`, every doorway open."""
-        return replace(self.rooms, name=self.name).collect(
+        """Draw the episodes of `rooms`, every doorway open."""
+        return self.rooms.wander(num_episodes, episode_length, generator, policy)
+
+    def collect(
+        self, *, num_episodes: int, episode_length: int, seed: int, num_workers: int = 1
+    ) -> EpisodeStore:
+        """Collect the episodes of `rooms`, every doorway open; see `tasks.collect.collect`."""
+        return collect(
+            self,
             num_episodes=num_episodes,
             episode_length=episode_length,
             seed=seed,
-            wanderer=wanderer,
             num_workers=num_workers,
         )
 
@@ -169,6 +186,10 @@ class DoorsTask:
     def labelled_states(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Those of `rooms`, which has none; see `tasks.task.Task`."""
         return replace(self.rooms, name=self.name).labelled_states(name)
+
+    def optimal_actions(self, states: np.ndarray, goals: np.ndarray) -> np.ndarray:
+        """(B,) int64: the next action from states (B, 4) of an agent that knows what is shut."""
+        return self.doorways.optimal_actions(states, goals)
 
     def optimal_paths(self, starts: np.ndarray, goals: np.ndarray) -> list[list[int]]:
         """Actions of a shortest path, doorways shut, from each start, (E, 4), to its goal's cell.

@@ -59,6 +59,22 @@ def optimal_steps(world: GridWorld, starts: np.ndarray, goals: np.ndarray) -> np
     return np.array(steps, np.int64)
 
 
+def optimal_actions(world: GridWorld, states: np.ndarray, goals: np.ndarray) -> np.ndarray:
+    """(B,) int64: the first action of a shortest path from states (B, 3) to goals' cells (B, 3).
+
+    Where the cell is reached, or cannot be, it is 0.
+    """
+    after = world.transitions[world.state_index(states)]
+    cells = np.asarray(goals)[:, :2].tolist()
+    left = np.stack(
+        [
+            optimal_steps_to_cell(world, (x, y))[row]
+            for (x, y), row in zip(cells, after, strict=True)
+        ]
+    )
+    return np.where(left < 0, left.max() + 1, left).argmin(1)
+
+
 def optimal_path(
     world: GridWorld, start: tuple[int, int, int], goal_cell: tuple[int, int]
 ) -> list[int]:

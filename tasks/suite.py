@@ -40,6 +40,7 @@ class Suite:
         bin_index: (E,) int64, index into `bins`.
         open_steps: (E,) int64, what `optimal_steps` were with every doorway open; None in worlds
             where none shuts.
+        budgets: (E,) int64, env steps allowed; None leaves that to the evaluation's settings.
     """
 
     name: str
@@ -49,13 +50,15 @@ class Suite:
     optimal_steps: np.ndarray
     bin_index: np.ndarray
     open_steps: np.ndarray | None = None
+    budgets: np.ndarray | None = None
 
     @cached_property
     def sha256(self) -> str:
         """Fingerprint of every pair, the same on every machine."""
         digest = hashlib.sha256(repr((self.name, self.bins)).encode())
         for array in (self.starts, self.goals, self.optimal_steps, self.bin_index):
-            digest.update(np.ascontiguousarray(array, dtype="<i8").tobytes())
+            kind = "<f8" if array.dtype.kind == "f" else "<i8"
+            digest.update(np.ascontiguousarray(array, dtype=kind).tobytes())
         return digest.hexdigest()
 
     @property

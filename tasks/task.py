@@ -1,13 +1,14 @@
 """A task: a world to reach goals in, with its data, its suites and its rule of success."""
 
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 
 from hplan.dataset import EpisodeStore, ObservationSpec
-from tasks.collect import collect, observation_spec
-from tasks.oracle import optimal_path, optimal_steps_to_cell
+from tasks.collect import EPISODES_PER_CHUNK, behaviour_of, collect
+from tasks.grid_episodes import grid_episodes, observation_spec
+from tasks.oracle import optimal_actions, optimal_path, optimal_steps_to_cell
 from tasks.pictures import grid_picture
 from tasks.seeds import Stream, stream_generator
 from tasks.simulator import GridBatch, GridWorld
@@ -24,40 +25,59 @@ class Task:
         layout_seed: fixes the world.
         world: the simulator's fixed part.
         bins: (name, low, high) of the suite, in optimal env steps.
+        wanderer: the behaviour policy of its data.
+        episodes_per_chunk: that are drawn from one stream of random numbers, and kept at once.
     """
 
     name: str
     layout_seed: int
     world: GridWorld
     bins: Bins
+    wanderer: Wanderer = field(default_factory=Wanderer)
+    episodes_per_chunk: int = EPISODES_PER_CHUNK
+    success_rule: ClassVar[str] = "the agent is in the goal's cell"
 
     @property
     def spec(self) -> ObservationSpec:
         """What observations and actions look like."""
         return observation_spec(self.world)
 
-    def collect(
+    @property
+    def behaviour(self) -> dict[str, Any]:
+        """The behaviour policy's name and parameters."""
+        return behaviour_of(self.wanderer)
+
+    def wander(
         self,
-        *,
         num_episodes: int,
         episode_length: int,
-        seed: int,
-        wanderer: Wanderer | None = None,
-        num_workers: int = 1,
+        generator: np.random.Generator,
+        policy: Wanderer | None = None,
     ) -> EpisodeStore:
-        """Collect reward-free episodes; see `tasks.collect.collect`."""
-        return collect(
+        """Draw reward-free episodes; a `policy` takes the place of the task's own wanderer."""
+        if not isinstance(policy, Wanderer | None):
+            raise ValueError(
+                f"task '{self.name}' wanders by itself, with a tasks.Wanderer; {policy!r} is none, "
+                "drop data.policy or give a function that makes one."
+            )
+        return grid_episodes(
             self.world,
             num_episodes=num_episodes,
             episode_length=episode_length,
+            generator=generator,
+            wanderer=policy or self.wanderer,
+        )
+
+    def collect(
+        self, *, num_episodes: int, episode_length: int, seed: int, num_workers: int = 1
+    ) -> EpisodeStore:
+        """Collect reward-free episodes; see `tasks.collect.collect`."""
+        return collect(
+            self,
+            num_episodes=num_episodes,
+            episode_length=episode_length,
             seed=seed,
-            wanderer=wanderer or Wanderer(),
             num_workers=num_workers,
-            metadata={
-                "task": self.name,
-                "layout_seed": self.layout_seed,
-                "version": _library_version(),
-            },
         )
 
     def suite(self, *, episodes_per_bin: int, seed: int) -> Suite:
@@ -128,16 +148,16 @@ class Task:
             )
         return self.observe(world.all_states[world.reachable]), world.in_lava[world.reachable]
 
+    def optimal_actions(self, states: np.ndarray, goals: np.ndarray) -> np.ndarray:
+        """(B,) int64: the first action of a shortest path from each state, (B, 3), to its goal.
+
+        Where the goal's cell is reached, or cannot be, it is 0.
+        """
+        return optimal_actions(self.world, states, goals)
+
     def optimal_paths(self, starts: np.ndarray, goals: np.ndarray) -> list[list[int]]:
         """Actions of a shortest path from each start, (E, 3), to its goal's cell, (E, 3)."""
         return [
             optimal_path(self.world, start, (int(goal[0]), int(goal[1])))
             for start, goal in zip(starts, goals, strict=True)
         ]
-
-
-def _library_version() -> str:
-    try:
-        return version("hplan")
-    except PackageNotFoundError:
-        return "not installed"

@@ -15,17 +15,17 @@ from hplan.search.problem import SearchResult
 from hplan.search.tree import tree
 
 Search = Callable[..., SearchResult]
-OF_ACTIONS = {"tree": tree, "beam": beam, "categorical_cem": categorical_cem}
-OF_MACRO_ACTIONS = {
+DISCRETE = {"tree": tree, "beam": beam, "categorical_cem": categorical_cem}
+CONTINUOUS = {
     "cem": cem,
     "icem": icem,
     "mppi": mppi,
     "predictive_sampling": predictive_sampling,
     "gradient": gradient,
 }
-SEARCHES: dict[str, Search] = OF_ACTIONS | OF_MACRO_ACTIONS
-SEARCHES_OF_ACTIONS = tuple(OF_ACTIONS)
-SEARCHES_OF_MACRO_ACTIONS = tuple(OF_MACRO_ACTIONS)
+SEARCHES: dict[str, Search] = DISCRETE | CONTINUOUS
+DISCRETE_SEARCHES = tuple(DISCRETE)
+CONTINUOUS_SEARCHES = tuple(CONTINUOUS)
 GIVEN = ("config", "warm_start", "generator")  # what every search takes beside its problem
 
 

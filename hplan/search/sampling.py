@@ -56,9 +56,11 @@ class OneHot:
 
 
 def support_of(problem: Problem) -> Support:
-    """The support of a search over macro-actions; ValueError where there are none."""
+    """The support of a search over continuous actions; ValueError where they are numbered."""
     if problem.support is None:
-        raise ValueError("this planner.search needs macro-actions, as levels above the bottom have")
+        raise ValueError(
+            "this planner.search needs continuous actions, as levels above the bottom have"
+        )
     return problem.support
 
 

@@ -101,6 +101,7 @@ def bare_level(stride=1, predictor=None, distance=None):
         ratio=stride,
         stride=stride,
         latent_dim=D,
+        action_dim=2,
         num_actions=0,
         rollout_depth=H,
     )

@@ -6,6 +6,7 @@ the agent can come in one step of that level; the distance, in env steps, is exa
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -15,10 +16,10 @@ from hplan.agent import Agent
 from hplan.agent_state import PlanEvent
 from hplan.config import AgentConfig
 from hplan.dataset import ObservationSpec
-from hplan.episodes import Task
 from hplan.goals import Goals
 from hplan.level import Level
 from hplan.level_config import HierarchyConfig, LevelConfig, level_configs
+from hplan.task import Task
 
 MOVES = ((-1.0,), (0.0,), (1.0,))
 BACK, STAY, AHEAD = range(3)
@@ -68,6 +69,13 @@ class Prior(nn.Module):
         return torch.full(shape, self.mean), torch.full(shape, self.std)
 
 
+class OneHot(nn.Identity):
+    """Actions that are one-hot already."""
+
+    def to_env(self, action: Tensor) -> Tensor:
+        return action.argmax(-1)
+
+
 def line_level(
     *,
     encoder: nn.Module,
@@ -81,7 +89,7 @@ def line_level(
 ) -> Level:
     level = Level(
         encoder=encoder,
-        action_encoder=nn.Identity(),
+        action_encoder=OneHot(),
         action_prior=prior,
         predictor=predictor,
         distance=distance or Gap(),
@@ -89,6 +97,7 @@ def line_level(
         ratio=ratio,
         stride=stride,
         latent_dim=latent_dim,
+        action_dim=num_actions or (prior.action_dim if prior else 0),
         num_actions=num_actions,
         rollout_depth=1,
     )
@@ -161,6 +170,7 @@ class LineTask:
     name: str = "line"
     moves: tuple[tuple[float, ...], ...] = MOVES
     hurdle: Hurdle | None = None
+    success_rule: ClassVar[str] = "the agent is at the goal"
 
     @property
     def spec(self) -> ObservationSpec:
@@ -176,9 +186,8 @@ class LineTask:
     def is_success(self, states: np.ndarray, goals: np.ndarray) -> np.ndarray:
         return (np.asarray(states) == np.asarray(goals)).all(axis=1)
 
-    def optimal_paths(self, starts: np.ndarray, goals: np.ndarray) -> list[list[int]]:
-        gaps = (np.asarray(goals) - np.asarray(starts))[:, 0]
-        return [[AHEAD if gap > 0 else BACK] * abs(int(gap)) for gap in gaps]
+    def optimal_actions(self, states: np.ndarray, goals: np.ndarray) -> np.ndarray:
+        return np.where((np.asarray(goals) > np.asarray(states))[:, 0], AHEAD, BACK)
 
 
 def positions(*values: float) -> np.ndarray:

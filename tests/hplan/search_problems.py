@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from hplan.energy import TargetEnergy
 from hplan.level import Level
 from hplan.level_config import PlannerConfig
-from hplan.search import SEARCHES, SEARCHES_OF_ACTIONS
+from hplan.search import DISCRETE_SEARCHES, SEARCHES
 from hplan.search.problem import Problem, SearchResult
 from tests.hplan.line_world import Position, line_level, line_stack, noise
 
@@ -101,7 +101,7 @@ def problem_on(level: Level, z: Tensor, goal: Tensor, **settings) -> Problem:
 
 def line_problem(name: str, *goals: float, **settings) -> Problem:
     """From 0 to each of `goals` on the level that the search `name` is for."""
-    level, goal = line_stack(STRIDE)[name not in SEARCHES_OF_ACTIONS], torch.tensor(goals)
+    level, goal = line_stack(STRIDE)[name not in DISCRETE_SEARCHES], torch.tensor(goals)
     return problem_on(level, torch.zeros(len(goals), 1), goal.unsqueeze(1), **settings)
 
 

@@ -11,12 +11,14 @@ from hplan.config import Config
 from hplan.data import ClipSampler
 from hplan.level_config import level_configs
 from hplan.objective import distances_loss, encode_clips, stack_loss
+from hplan.suited import suited
 from levels.build import build_levels
 from tasks import Task, build_task
 
 
 def tiny_config(num_levels: int, settings: str = "") -> Config:
-    return read_config(read_arguments(f"--config tiny --levels {num_levels} {settings}".split()))
+    config = read_config(read_arguments(f"--config tiny --levels {num_levels} {settings}".split()))
+    return suited(config, tiny_task(config).spec)
 
 
 def tiny_task(config: Config) -> Task:

@@ -109,5 +109,5 @@ def test_the_default_file_and_the_defaults_of_the_code_agree():
 
 def test_the_searches_that_settings_may_name_are_those_there_are():
     """The names are written twice, since settings are checked before torch is imported."""
-    assert limits.SEARCHES_OF_ACTIONS == search.SEARCHES_OF_ACTIONS
-    assert limits.SEARCHES_OF_MACRO_ACTIONS == search.SEARCHES_OF_MACRO_ACTIONS
+    assert limits.DISCRETE_SEARCHES == search.DISCRETE_SEARCHES
+    assert limits.CONTINUOUS_SEARCHES == search.CONTINUOUS_SEARCHES

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hplan import dataset
+from hplan import dataset_files
 from hplan.dataset import EpisodeStore, ObservationSpec
 
 E, T, U, WIDTH, HEIGHT = 3, 11, 13, 5, 7
@@ -16,12 +16,13 @@ SPEC = ObservationSpec(shape=(WIDTH, HEIGHT, 3), num_values=(11, 6, 4), num_acti
 
 @pytest.fixture
 def store() -> EpisodeStore:
-    generator = np.random.default_rng(0)
+    generator, lengths = np.random.default_rng(0), np.array([2, T, 5])
+    seen = np.arange(T + 1) <= lengths[:, None]
     return EpisodeStore(
         frames=generator.integers(4, size=(U, WIDTH, HEIGHT, 3), dtype=np.uint8),
-        frame_index=generator.integers(U, size=(E, T + 1), dtype=np.int32),
+        frame_index=np.where(seen, generator.integers(U, size=(E, T + 1)), 0).astype(np.int32),
         actions=generator.integers(3, size=(E, T), dtype=np.int8),
-        lengths=np.array([2, T, 5]),
+        lengths=lengths,
         spec=SPEC,
         metadata={"task": "walk", "layout_seed": 17, "wanderer": {"forward": 0.7}},
     )
@@ -40,7 +41,7 @@ def test_same_episodes_make_the_same_bytes(store, tmp_path):
     for name in ("a", "b"):
         store.save(tmp_path / name)
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
-    assert names == ["episodes.npz", "frames.npz", "metadata.json"]
+    assert names == ["episodes-00000.npz", "frames.bin", "metadata.json"]
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
@@ -59,7 +60,7 @@ def test_observations_leave_the_padding_out(store):
     assert np.array_equal(seen[5], store.frames[store.frame_index[2, 5]])
 
 
-@pytest.mark.parametrize("name", ["frames.npz", "episodes.npz"])
+@pytest.mark.parametrize("name", ["frames.bin", "episodes-00000.npz"])
 @pytest.mark.parametrize("damage", ["cut", "flip", "delete"])
 def test_damaged_arrays_are_named(store, tmp_path, name, damage):
     folder = tmp_path / "walks"
@@ -96,10 +97,10 @@ def test_altered_metadata_are_noticed(store, tmp_path):
 
 
 def test_other_format_is_refused(store, tmp_path, monkeypatch):
-    monkeypatch.setattr(dataset, "FORMAT_VERSION", 99)
+    monkeypatch.setattr(dataset_files, "FORMAT_VERSION", 99)
     store.save(tmp_path / "walks")
     monkeypatch.undo()
-    with pytest.raises(ValueError, match="has format 99, this version reads 1"):
+    with pytest.raises(ValueError, match="has format 99, this version reads 1 to 2"):
         EpisodeStore.load(tmp_path / "walks")
 
 

@@ -138,6 +138,7 @@ def _level(share=1.0, scale=1.0):
         ratio=1,
         stride=1,
         latent_dim=2,
+        action_dim=NUM_ACTIONS,
         num_actions=NUM_ACTIONS,
         rollout_depth=H,
     )

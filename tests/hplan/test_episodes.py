@@ -10,17 +10,11 @@ import torch
 from hplan.agent import Agent
 from hplan.agent_state import Cause
 from hplan.config import AgentConfig
-from hplan.episodes import (
-    Hazardous,
-    Task,
-    Worlds,
-    run_agent,
-    run_random,
-    run_shortest_paths,
-)
+from hplan.episodes import run_agent, run_oracle, run_random
 from hplan.guardrails import Guardrail
 from hplan.level_config import level_configs
 from hplan.subgoal_tree import ROOT, load_tree, save_tree
+from hplan.task import Hazardous, Task, Worlds
 from hplan.tree_checks import WITH_EPISODE
 from tests.hplan.line_world import LineTask, line_configs, line_stack, noise, positions
 from tests.hplan.stacks import tiny_config, tiny_stack, tiny_task
@@ -151,7 +145,7 @@ def test_an_episode_ends_where_it_becomes_unsafe_without_success():
         lambda task: run_agent(
             _line_agent(), task, starts, goals, budgets, generator=noise(), keep_plans=4
         ),
-        lambda task: run_shortest_paths(task, starts, goals, budgets, seed=0),
+        lambda task: run_oracle(task, starts, goals, budgets, seed=0),
     ):
         found = run(Cliff())
         assert found.unsafe.tolist() == [True, False, True, False], "also at the goal itself"
@@ -240,7 +234,7 @@ def test_shortest_paths_are_the_ceiling_and_random_actions_the_floor():
     config = tiny_config(1)
     task = tiny_task(config)
     suite, budgets = task.suite(episodes_per_bin=20, seed=0), np.full(40, 12)
-    best = run_shortest_paths(task, suite.starts, suite.goals, budgets, seed=0)
+    best = run_oracle(task, suite.starts, suite.goals, budgets, seed=0)
     assert best.success.all() and np.array_equal(best.env_steps, suite.optimal_steps)
     a, b, c = (run_random(task, suite.starts, suite.goals, budgets, seed=s) for s in (0, 0, 1))
     assert np.array_equal(a.env_steps, b.env_steps)

@@ -144,7 +144,7 @@ def test_an_evaluation_that_is_stopped_leaves_the_one_before(
         return {path: path.read_bytes() for path in kept if path.is_file()}
 
     before = files()
-    monkeypatch.setattr("hplan.evaluation.run_shortest_paths", stopped)
+    monkeypatch.setattr("hplan.evaluation.run_oracle", stopped)
     only = "--evaluation.methods [hierarchical,oracle] --evaluation.episodes_per_bin 1"
     assert main(f"eval --run a {only}".split()) == 130
     assert files() == before

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from hplan.search import (
+    CONTINUOUS_SEARCHES,
+    DISCRETE_SEARCHES,
     SEARCHES,
-    SEARCHES_OF_ACTIONS,
-    SEARCHES_OF_MACRO_ACTIONS,
     check_options,
     find_search,
 )
@@ -35,7 +35,7 @@ B = 2
 SAMPLING = [name for name in SEARCHES if name not in ("tree", "beam")]
 
 
-@pytest.mark.parametrize("name", SEARCHES_OF_ACTIONS)
+@pytest.mark.parametrize("name", DISCRETE_SEARCHES)
 def test_a_reachable_goal_is_reached_in_as_few_actions_as_can_be(name):
     goals = torch.arange(-H, H + 1.0)
     result = found(name, line_problem(name, *goals))
@@ -47,7 +47,7 @@ def test_a_reachable_goal_is_reached_in_as_few_actions_as_can_be(name):
     assert (result.latents[..., 0] == goals.unsqueeze(1))[after].all()
 
 
-@pytest.mark.parametrize("name", SEARCHES_OF_MACRO_ACTIONS)
+@pytest.mark.parametrize("name", CONTINUOUS_SEARCHES)
 def test_macro_actions_that_lead_to_the_goal_are_found(name):
     goals = torch.tensor([-9.0, -2.0, 0.5, 3.0, 11.0])
     result = found(name, line_problem(name, *goals))
@@ -58,11 +58,11 @@ def test_macro_actions_that_lead_to_the_goal_are_found(name):
 
 @pytest.mark.parametrize("name", SEARCHES)
 def test_a_plan_ends_before_its_horizon_on_arrival_alone(name):
-    goals = torch.linspace(-8, 8, 17) * (1 if name in SEARCHES_OF_ACTIONS else 2)
+    goals = torch.linspace(-8, 8, 17) * (1 if name in DISCRETE_SEARCHES else 2)
     result = found(name, line_problem(name, *goals))
     early = result.num_steps < H
     assert 0 < early.sum() < len(goals)
-    stride = 1 if name in SEARCHES_OF_ACTIONS else STRIDE
+    stride = 1 if name in DISCRETE_SEARCHES else STRIDE
     assert (result.left[early] <= ARRIVAL * stride).all()
     assert (result.num_steps >= 1).all() and (result.num_steps <= H).all()
 
@@ -97,7 +97,7 @@ def test_the_score_is_what_the_plan_itself_amounts_to(name, judged, arrival):
     mean = (energy * taken).sum(1) / result.num_steps
     violation = (guard(path) * taken).sum(1)
     effort = 0.0
-    if name in SEARCHES_OF_MACRO_ACTIONS:
+    if name in CONTINUOUS_SEARCHES:
         effort = 0.5 * problem.cost * (result.actions.square().mean(-1) * taken).sum(1)
     score = problem.cost * result.num_steps + (left if judged == "end" else mean)
     score = score + effort + FORBIDDEN * violation
@@ -108,7 +108,7 @@ def test_the_score_is_what_the_plan_itself_amounts_to(name, judged, arrival):
     assert (result.left[early] <= arrival).all() and (result.violation[early] == 0).all()
 
 
-@pytest.mark.parametrize("name", SEARCHES_OF_ACTIONS)
+@pytest.mark.parametrize("name", DISCRETE_SEARCHES)
 def test_the_latents_of_a_plan_are_those_of_its_actions(name):
     level, z = bent_level(), torch.randn(B, WIDTH, generator=noise())
     result = found(name, problem_on(level, z, z + 1, arrival=torch.inf, cost=0.5))
@@ -123,7 +123,7 @@ def test_the_latents_of_a_plan_are_those_of_its_actions(name):
 
 @pytest.mark.parametrize("name", SEARCHES)
 def test_each_start_has_a_model_and_an_energy_of_its_own(name):
-    discrete = name in SEARCHES_OF_ACTIONS
+    discrete = name in DISCRETE_SEARCHES
     wind = torch.tensor([0.0, 2.0, -1.0]).view(3, 1, 1)
     problem = line_problem(name, 3.0, 3.0, -3.0)
     problem = replace(problem, model=Windy(wind, num_actions=3 * discrete))
@@ -139,7 +139,7 @@ def test_each_start_has_a_model_and_an_energy_of_its_own(name):
 @pytest.mark.parametrize("name", SAMPLING)
 def test_the_same_seed_gives_the_same_plan_and_another_seed_another(name):
     problem = line_problem(name, 9.0, -30.0, arrival=0.0)
-    if name in SEARCHES_OF_ACTIONS:
+    if name in DISCRETE_SEARCHES:
         z, goal = torch.randn(2, B, WIDTH, generator=noise())
         problem = problem_on(bent_level(), z, goal)
     few = replace(CONFIG, num_candidates=11, max_candidates=11, num_elites=5, num_iterations=2)
@@ -164,7 +164,7 @@ def test_results_of_several_searches_are_joined():
 
 def test_searches_are_named_and_one_of_your_own_is_imported():
     assert {find_search(name) for name in SEARCHES} == set(SEARCHES.values())
-    assert set(SEARCHES) == {*SEARCHES_OF_ACTIONS, *SEARCHES_OF_MACRO_ACTIONS}
+    assert set(SEARCHES) == {*DISCRETE_SEARCHES, *CONTINUOUS_SEARCHES}
     assert find_search("hplan.search.tree.tree") is tree and SEARCHES["beam"] is beam
     with pytest.raises(ValueError, match=r"planner.search = 'bean' is unknown; known: beam"):
         find_search("bean")
@@ -186,7 +186,7 @@ def takes_anything(problem, *, config, warm_start, generator, **options):
 
 @pytest.mark.parametrize("name", SEARCHES)
 def test_a_search_that_does_not_fit_the_actions_is_refused(name):
-    other = "cem" if name in SEARCHES_OF_ACTIONS else "tree"
-    what = "discrete actions" if name in SEARCHES_OF_ACTIONS else "macro-actions"
+    other = "cem" if name in DISCRETE_SEARCHES else "tree"
+    what = "discrete actions" if name in DISCRETE_SEARCHES else "continuous actions"
     with pytest.raises(ValueError, match=rf"planner.search.* needs {what}"):
         found(name, line_problem(other, 1.0))

@@ -5,7 +5,7 @@ import torch
 
 from hplan.level_config import level_configs
 from hplan.peers_bench import HORIZON
-from hplan.search import SEARCHES_OF_MACRO_ACTIONS
+from hplan.search import CONTINUOUS_SEARCHES
 from hplan.search_bench import (
     BATCH_SIZE,
     benchmark,
@@ -16,7 +16,7 @@ from hplan.search_bench import (
 )
 from tests.hplan.stacks import tiny_config, tiny_stack
 
-SAMPLING = ("categorical_cem", *SEARCHES_OF_MACRO_ACTIONS)
+SAMPLING = ("categorical_cem", *CONTINUOUS_SEARCHES)
 N, NUM_ROUNDS = 31, 3
 
 
@@ -32,7 +32,7 @@ def test_rows_are_whole_and_the_threads_as_before(num_levels):
     config = tiny_config(num_levels)
     levels, threads = tiny_stack(config, num_updates=0), torch.get_num_threads()
     rows = benchmark(levels, level_configs(config.hierarchy), num_repeats=1)
-    names = [*SEARCHES_OF_MACRO_ACTIONS, "categorical_cem", "tree", "beam", "cem/prior"]
+    names = [*CONTINUOUS_SEARCHES, "categorical_cem", "tree", "beam", "cem/prior"]
     assert [row["name"] for row in rows] == [f"search/{n}" for n in names[: 7 + num_levels]]
     for row in rows:
         assert set(row) == {"name", "value", "unit", "reference", "ratio"}

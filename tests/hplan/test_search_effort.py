@@ -6,7 +6,7 @@ from importlib import import_module
 import pytest
 import torch
 
-from hplan.search import SEARCHES, SEARCHES_OF_ACTIONS, SEARCHES_OF_MACRO_ACTIONS
+from hplan.search import CONTINUOUS_SEARCHES, DISCRETE_SEARCHES, SEARCHES
 from tests.hplan.line_world import noise
 from tests.hplan.search_problems import (
     ADAPTIVE,
@@ -38,7 +38,7 @@ def test_without_a_limit_all_rounds_are_gone_through(name):
 
 @pytest.mark.parametrize("name", SAMPLING)
 def test_a_hard_start_gets_more_rounds_than_an_easy_one(name):
-    hard = 5.0 if name in SEARCHES_OF_ACTIONS else 11.7
+    hard = 5.0 if name in DISCRETE_SEARCHES else 11.7
     problem = line_problem(name, 0.0, hard, 1.0)
     config = replace(ADAPTIVE, num_candidates=7, num_elites=3, max_candidates=53)
     with predicted(problem.model) as calls:
@@ -86,7 +86,7 @@ def test_candidates_may_decay():
     ]  # twice the elites, at least
 
 
-@pytest.mark.parametrize("name", SEARCHES_OF_MACRO_ACTIONS)
+@pytest.mark.parametrize("name", CONTINUOUS_SEARCHES)
 def test_a_perfect_warm_start_takes_one_round(name):
     problem = line_problem(name, 6.0)
     warm = torch.tensor([2.0, 2.0, 2.0, 0.0, 0.0]).view(1, H, 1)
@@ -107,7 +107,7 @@ def test_a_perfect_warm_start_of_actions_takes_one_round():
     assert unknown.num_steps.item() == 3
 
 
-@pytest.mark.parametrize("name", SEARCHES_OF_MACRO_ACTIONS)
+@pytest.mark.parametrize("name", CONTINUOUS_SEARCHES)
 def test_a_warm_start_is_the_first_candidate(name):
     problem = line_problem(name, 6.0)
     warm = torch.tensor([2.0, 2.0, 2.0, 0.0, 0.0]).view(1, H, 1)
@@ -152,10 +152,10 @@ def test_after_the_deadline_the_plan_so_far_is_given(name):
 @pytest.mark.parametrize("is_warm", [False, True])
 def test_starts_are_planned_for_as_each_alone_given_their_noise(name, is_warm, monkeypatch):
     """The noise of a batch is one block, so here each start is given its share of it."""
-    goals = (0.0, 5.0, -1.0) if name in SEARCHES_OF_ACTIONS else (0.5, 11.7, -6.0)
+    goals = (0.0, 5.0, -1.0) if name in DISCRETE_SEARCHES else (0.5, 11.7, -6.0)
     problem = line_problem(name, *goals)
     config = replace(ADAPTIVE, num_candidates=7, num_elites=3, max_candidates=53)
-    width = NUM_ACTIONS if name in SEARCHES_OF_ACTIONS else 1
+    width = NUM_ACTIONS if name in DISCRETE_SEARCHES else 1
     warm = torch.eye(NUM_ACTIONS)[0].expand(3, H, -1) if width > 1 else torch.ones(3, H, 1)
     block = torch.randn(config.num_iterations, 3, 53, H, generator=noise())
 

@@ -6,7 +6,7 @@ from importlib import import_module
 import pytest
 import torch
 
-from hplan.search import SEARCHES, SEARCHES_OF_MACRO_ACTIONS
+from hplan.search import CONTINUOUS_SEARCHES, SEARCHES
 from tests.hplan.line_world import noise
 from tests.hplan.search_problems import (
     ADAPTIVE,
@@ -24,7 +24,7 @@ from tests.hplan.search_problems import (
 ICEM = import_module("hplan.search.icem")  # the package has a function of that name
 
 
-@pytest.mark.parametrize("name", SEARCHES_OF_MACRO_ACTIONS)
+@pytest.mark.parametrize("name", CONTINUOUS_SEARCHES)
 @pytest.mark.parametrize("is_warm", [False, True])
 def test_candidates_never_leave_the_support(name, is_warm):
     support = Bounded(mean=5.0, std=0.5)
@@ -39,7 +39,7 @@ def test_candidates_never_leave_the_support(name, is_warm):
     assert torch.allclose(result.macro_actions, 5 + 0.5 * result.actions)
 
 
-@pytest.mark.parametrize("name", SEARCHES_OF_MACRO_ACTIONS)
+@pytest.mark.parametrize("name", CONTINUOUS_SEARCHES)
 def test_a_forbidden_band_is_jumped_over(name):
     """In two steps, of 2.5 at most each, nobody comes near 4 but by way of 1.4 to 2.5."""
     problem, band = line_problem(name, 4.0), Band(middle=2.0, half=0.7)
@@ -61,7 +61,7 @@ def test_where_all_is_forbidden_the_plan_says_so(name, arrival):
     assert result.num_steps.item() == H
 
 
-@pytest.mark.parametrize("name", ["categorical_cem", *SEARCHES_OF_MACRO_ACTIONS])
+@pytest.mark.parametrize("name", ["categorical_cem", *CONTINUOUS_SEARCHES])
 def test_a_search_is_not_done_while_its_best_plan_is_forbidden(name):
     """Everywhere is forbidden for the first start, equally, so that nothing improves."""
 
@@ -76,7 +76,7 @@ def test_a_search_is_not_done_while_its_best_plan_is_forbidden(name):
     assert found(name, line_problem(name, 0.0), config=config).evaluations < 4 * 13 * H
 
 
-@pytest.mark.parametrize("name", SEARCHES_OF_MACRO_ACTIONS)
+@pytest.mark.parametrize("name", CONTINUOUS_SEARCHES)
 def test_an_action_cost_prefers_small_macro_actions(name):
     problem = line_problem(name, 5.0, arrival=-1.0)
     warm = torch.tensor([2.5, 2.5, 0.0, 0.0, 0.0]).view(1, H, 1)
@@ -90,7 +90,7 @@ def test_an_action_cost_prefers_small_macro_actions(name):
     assert frugal.left.item() < 0.5
 
 
-@pytest.mark.parametrize("name", SEARCHES_OF_MACRO_ACTIONS)
+@pytest.mark.parametrize("name", CONTINUOUS_SEARCHES)
 def test_judged_along_its_path_a_plan_hurries(name):
     problem = line_problem(name, 5.0, arrival=-1.0)
     path = found(name, problem, config=replace(CONFIG, judged="path", num_iterations=17))
@@ -139,7 +139,7 @@ def test_weights_follow_the_scores():
             assert torch.allclose(mean, rounds[0][0].mean(0), atol=1e-4)
 
 
-@pytest.mark.parametrize("name", SEARCHES_OF_MACRO_ACTIONS)
+@pytest.mark.parametrize("name", CONTINUOUS_SEARCHES)
 def test_options_change_the_plan(name):
     problem = line_problem(name, 7.3)
     plain, other = (found(name, problem, **given) for given in ({}, {"std": 0.05}))

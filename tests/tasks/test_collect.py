@@ -1,6 +1,7 @@
 """Collection: determinism, truth to the world, and the wandering itself."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -69,9 +70,7 @@ def test_frames_are_distinct_and_in_order_of_first_occurrence():
 
 def test_wanderer_walks_bumps_and_turns_as_often_as_it_says():
     wanderer = Wanderer(forward_probability=0.6, bump_probability=0.2, turn_persistence=0.9)
-    store = collect(
-        TASK.world, num_episodes=300, episode_length=97, seed=0, wanderer=wanderer, num_workers=1
-    )
+    store = collect(TASK, num_episodes=300, episode_length=97, seed=0, policy=wanderer)
     blocked = TASK.world.blocked[_visited(store)[:, :-1]]
     forward = store.actions == FORWARD
     assert forward[~blocked].mean() == pytest.approx(0.6, abs=0.02)
@@ -82,13 +81,15 @@ def test_wanderer_walks_bumps_and_turns_as_often_as_it_says():
 
 def test_metadata_tell_the_origin():
     wanderer = Wanderer(bump_probability=0.3)
-    store = TASK.collect(num_episodes=2, episode_length=3, seed=11, wanderer=wanderer)
+    task = replace(TASK, wanderer=wanderer)
+    store = task.collect(num_episodes=2, episode_length=3, seed=11)
     assert store.metadata.pop("version")
     assert store.metadata == {
         "task": "rooms-tiny",
         "layout_seed": 0,
         "seed": 11,
-        "wanderer": {
+        "behaviour": {
+            "policy": "tasks.wander.Wanderer",
             "forward_probability": 0.7,
             "bump_probability": 0.3,
             "turn_persistence": 0.8,

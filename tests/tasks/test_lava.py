@@ -188,15 +188,9 @@ def test_distances_to_a_goal_are_those_over_land():
 
 @pytest.mark.parametrize("chance", [0.0, 0.3])
 def test_wanderer_steps_into_lava_as_often_as_it_says_and_stays(chance):
-    world = build_task(CROSSING, LAYOUT_SEED).world
-    store = collect(
-        world,
-        num_episodes=900,
-        episode_length=T,
-        seed=0,
-        wanderer=Wanderer(lava_probability=chance),
-        num_workers=1,
-    )
+    task, wanderer = build_task(CROSSING, LAYOUT_SEED), Wanderer(lava_probability=chance)
+    store = collect(task, num_episodes=900, episode_length=T, seed=0, policy=wanderer)
+    world = task.world
     frame, x, y = np.nonzero(store.frames[..., 0] == 10)
     states = np.column_stack([x, y, store.frames[frame, x, y, 2]])
     visited = world.state_index(states)[store.frame_index]

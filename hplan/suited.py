@@ -1,0 +1,70 @@
+"""Settles what a config leaves to the task: the parts and the search that its spec calls for."""
+
+from dataclasses import replace
+from typing import Any
+
+from hplan.config import Config
+from hplan.dataset import ObservationSpec
+from hplan.level_config import HierarchyConfig, level_configs
+from hplan.limits import CONTINUOUS_SEARCHES, DISCRETE_SEARCHES, check_config
+
+AUTO = "auto"
+SEARCH = "planner.search"
+ABOVE = {"model.encoder": "mlp", "model.action_encoder": "gaussian", SEARCH: "cem"}
+ENCODERS = {"grid": "axial", "pixels": "pixels", "vector": "vector"}
+CANDIDATES = ("planner.num_candidates", "planner.max_candidates")
+# A beam of so many plans tries every action after each; a sampling search needs about as many.
+SAMPLES_PER_BEAM = 8
+
+
+def suited(config: Config, spec: ObservationSpec) -> Config:
+    """`config` with every `auto` replaced by what suits observations and actions of `spec`.
+
+    Raises:
+        ValueError: the bottom's search does not fit the actions.
+    """
+    numbered = bool(spec.num_actions)
+    bottom = {
+        "model.encoder": ENCODERS[spec.kind],
+        "model.action_encoder": "one_hot" if numbered else "box",
+        SEARCH: "beam" if numbered else "cem",
+    }
+    hierarchy = config.hierarchy
+    sampled = not numbered and _values(hierarchy, SEARCH)[0] == AUTO
+    overrides = dict(hierarchy.overrides)
+    for path, above in ABOVE.items():
+        values = _values(hierarchy, path)
+        if AUTO in values:
+            values = values if len(values) > 1 else values * 2
+            chosen = [bottom[path], *[above] * (len(values) - 1)]
+            overrides[path] = [
+                choice if value == AUTO else value
+                for value, choice in zip(values, chosen, strict=True)
+            ]
+    if sampled:
+        for path in CANDIDATES:
+            first, *others = _values(hierarchy, path)
+            overrides[path] = [first * SAMPLES_PER_BEAM, *(others or [first])]
+    config = replace(config, hierarchy=replace(hierarchy, overrides=overrides))
+    check_config(config)
+    search = level_configs(config.hierarchy)[0].planner.search
+    unfit = CONTINUOUS_SEARCHES if numbered else DISCRETE_SEARCHES
+    if search in unfit:
+        fit = DISCRETE_SEARCHES if numbered else CONTINUOUS_SEARCHES
+        raise ValueError(
+            f"planner.search = {search!r} of level 0, but the actions of task.name = "
+            f"{config.task.name} are {'numbered' if numbered else 'continuous'}; allowed there: "
+            f"{', '.join(fit)}, auto, or module.function of your own"
+        )
+    return config
+
+
+def _values(hierarchy: HierarchyConfig, path: str) -> list[Any]:
+    """The values of a setting, bottom first: of the override if there is one, else the template's.
+
+    The last one holds for every level above.
+    """
+    node: Any = hierarchy.level
+    for name in path.split("."):
+        node = getattr(node, name)
+    return hierarchy.overrides.get(path, [node])
