@@ -16,6 +16,8 @@ EPISODE ?=
 EFFORTS ?=
 BESIDE ?=
 METHOD ?=
+DATA ?=
+POLICY ?=
 VENV ?= .venv
 PYTHON ?= python3
 
@@ -33,7 +35,8 @@ HPLAN := $(RUN_PYTHON) -m hplan
 # The config comes first: what is given beside it wins.
 FLAGS = $(if $(CONFIG),--config $(CONFIG)) $(if $(TASK),--task $(TASK)) \
 	$(if $(LEVELS),--levels $(LEVELS)) $(if $(SEED),--seed $(SEED)) \
-	$(if $(DEVICES),--devices $(DEVICES)) $(if $(NODES),--nodes $(NODES))
+	$(if $(DEVICES),--devices $(DEVICES)) $(if $(NODES),--nodes $(NODES)) \
+	$(if $(DATA),--data.minari $(DATA)) $(if $(POLICY),--data.policy $(POLICY))
 RUN_FLAG = $(if $(RUN),--run $(RUN))
 RESUME_FLAG = $(if $(filter-out 0,$(RESUME)),--resume)
 FILM_FLAGS = $(if $(EPISODE),--episode $(EPISODE)) $(if $(METHOD),--method $(METHOD))
@@ -45,7 +48,7 @@ PLAN_FLAGS = $(if $(ENERGY),--energy $(ENERGY)) $(if $(BUDGET_MS),--budget_ms $(
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
-	@echo "  variables: CONFIG TASK RUN LEVELS SEED DEVICES NODES RESUME=1 ENERGY BUDGET_MS METHOD EPISODE EFFORTS BESIDE VENV=0"
+	@echo "  variables: CONFIG TASK RUN LEVELS SEED DEVICES NODES RESUME=1 ENERGY BUDGET_MS DATA POLICY METHOD EPISODE EFFORTS BESIDE VENV=0"
 
 setup: $(SETUP) ## only the environment (.venv); every other target does it first if needed
 
@@ -61,7 +64,7 @@ check-interpreter:
 	@$(PYTHON) -c 'import importlib.metadata as m, importlib.util as u, sys; sys.exit(not (m.entry_points(group="tensorboard_plugins", name="subgoals") and all(map(u.find_spec, "torch pytorch_lightning jsonargparse safetensors minigrid networkx tensorboard minari matplotlib imageio_ffmpeg pytest beartype selenium".split()))))' || \
 		$(PYTHON) -m pip install --disable-pip-version-check -q -e '.[dev]'
 
-collect: $(SETUP) ## collect the task's reward-free episodes: make collect TASK=rooms
+collect: $(SETUP) ## collect reward-free episodes: make collect TASK=rooms, or TASK=gym:ID POLICY=module.Class
 	$(HPLAN) collect $(FLAGS)
 
 train: $(SETUP) ## train a stack of any depth, evaluate it briefly: make train LEVELS=3

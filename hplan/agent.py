@@ -29,7 +29,7 @@ from hplan.corrections import CorrectedLevel, no_corrections
 from hplan.energy import arrival_energy
 from hplan.goals import Goals
 from hplan.guardrails import Guardrail, guard_at
-from hplan.level import encode_stack
+from hplan.level import look
 from hplan.level_config import EnergyName, LevelConfig
 from hplan.replanning import (
     advanced,
@@ -78,6 +78,8 @@ class Agent:
             places=places,
             num_plans=zeros,
             last_latent=plans[0].latents[:, 0],
+            memory=plans[0].latents.new_zeros(batch_size, self.levels[0].memory_dim),
+            last_action=plans[0].actions[:, 0],
             corrections=no_corrections(
                 plans[0].latents[:, 0],
                 plans[0].actions[:, 0],
@@ -109,7 +111,7 @@ class Agent:
                 next state has `refused`, the action is not to be taken.
         """
         began = time.perf_counter()
-        latents = encode_stack(self.levels, obs)
+        latents, memory = look(self.levels, obs, state.memory, state.last_action)
         bottom, level = state.plans[0], self.levels[0]
         limits = surprise_limits(level, self.configs[0].planner)
         surprised = bottom.is_elsewhere(latents[0], bottom.depth(0), limits)
@@ -132,8 +134,11 @@ class Agent:
         bottom = state.plans[0]
         plans = [replace(p, age=p.age + 1, waited=p.waited + 1) for p in state.plans]
         plans[0] = replace(plans[0], position=bottom.position + 1)
+        action = level.to_env(bottom.action)
         state = replace(state, plans=plans, last_latent=latents[0])
-        return level.to_env(bottom.action), state, events
+        if level.memory_dim:
+            state = replace(state, memory=memory, last_action=level.action_encoder(action))
+        return action, state, events
 
     def _unsafe_ahead(self, state: AgentState, z: Tensor) -> Tensor:
         """(B,) bool: from what is really seen, the next step of the plan violates a guardrail.

@@ -120,6 +120,8 @@ class AgentState:
             level below could not approach.
         num_plans: (B,) how many there were.
         last_latent: (B, D) bottom latents at the env step before.
+        memory: (B, M) what the bottom encoder remembers of the episode, M = 0 where it has no
+            memory; last_action: (B, A) the action since. Zeros where the episode begins.
         corrections: the transitions that surprised the agent.
         is_stuck: (B,) bool, it keeps coming back to one place, wider searches notwithstanding.
         refused: (B,) bool, the bottom has no plan that satisfies the guardrails; it does not act.
@@ -130,6 +132,8 @@ class AgentState:
     places: list[Places]
     num_plans: Tensor
     last_latent: Tensor
+    memory: Tensor
+    last_action: Tensor
     corrections: Corrections
     is_stuck: Tensor
     refused: Tensor

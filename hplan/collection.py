@@ -1,87 +1,169 @@
-"""Where a run's episodes come from: a folder of earlier ones, or the task itself."""
+"""Where a run's episodes come from: a folder of earlier ones, the task itself, or other people."""
 
-import os
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
 
 from hplan.config import Config
 from hplan.files import as_file_name
-from hplan.run import is_main_process
-from hplan.shell import say
+from hplan.shell import Stopped, say
 
 if TYPE_CHECKING:
     from hplan.data import ClipSampler
-    from hplan.dataset import EpisodeStore
+    from hplan.dataset import EpisodeStore, ObservationSpec
+    from hplan.dataset_writer import DatasetWriter
     from hplan.objective import ClipBatch
 
 HELD_OUT_SEED = 1_000_003  # added to the seed: episodes that no training run sees
 HELD_OUT_EPISODES = 256
+HELD_OUT_SHARE = 20  # of a dataset that nobody can add to, one episode in so many
 HELD_OUT_CLIPS = 64
-ENV_STEPS_PER_WORKER = 4_000_000  # fewer are collected sooner than a second process has started
+MINARI = "minari"  # in the metadata of a dataset of others: its id
 
 
 @runtime_checkable
-class CollectsEpisodes(Protocol):
+class Reads(Protocol):
     """What a task is here."""
 
-    name: str
-    layout_seed: int
+    @property
+    def name(self) -> str:
+        """As given to `build_task`."""
 
-    def collect(
-        self, *, num_episodes: int, episode_length: int, seed: int, num_workers: int
-    ) -> "EpisodeStore":
-        """Reward-free episodes of the behaviour policy."""
-        ...
+    @property
+    def layout_seed(self) -> int:
+        """Fixes the world."""
+
+    @property
+    def spec(self) -> "ObservationSpec":
+        """What observations and actions look like."""
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where episodes come from that are not there yet."""
+
+    def metadata(self) -> dict[str, Any]:
+        """Plain data on the origin of the episodes."""
+
+    def asked(self) -> dict[str, Any]:
+        """Plain data on how many, and in what chunks."""
+
+    def chunks(self, first: int) -> "Iterator[EpisodeStore]":
+        """The chunks of episodes from number `first` on, always the same."""
+
+    def held_out(self, num_episodes: int, seed: int) -> "EpisodeStore | None":
+        """Further episodes, of another seed; None where there are no others."""
 
 
 def dataset_folder(config: Config) -> Path:
     """Where the episodes are: data.folder itself if it is a dataset, else a folder in it."""
-    from hplan.dataset import METADATA_FILE
+    from hplan.dataset_files import METADATA_FILE
 
-    folder = Path(config.data.folder)
+    folder, task, data = Path(config.data.folder), config.task, config.data
     if (folder / METADATA_FILE).exists():
         return folder
-    task, data = config.task, config.data
-    return folder / (
-        f"{as_file_name(task.name)}-layout{task.layout_seed}-"
-        f"{data.num_episodes}x{data.episode_length}-s{config.seed}"
-    )
+    if data.minari:
+        return folder / f"minari-{as_file_name(data.minari)}"
+    parts = [
+        as_file_name(task.name),
+        *([] if task.view == "full" else [task.view]),
+        f"layout{task.layout_seed}",
+        f"{data.num_episodes}x{data.episode_length}",
+        f"s{config.seed}",
+        *([as_file_name(data.policy)] if data.policy else []),
+    ]
+    return folder / "-".join(parts)
 
 
-def episodes(config: Config, task: CollectsEpisodes) -> "EpisodeStore":
-    """The training episodes: loaded and checked, or collected and kept."""
-    from hplan.dataset import EpisodeStore
+def collect_dataset(config: Config, source: Source) -> Path:
+    """The folder of the episodes; those that are missing are written to it, chunk by chunk.
+
+    Raises:
+        ValueError: the collection stopped, and says what is kept and where.
+        Stopped: the user stopped it.
+    """
+    from hplan.dataset_writer import DatasetWriter
 
     folder = dataset_folder(config)
     if folder.exists():
-        return EpisodeStore.load(folder, task=task.name, layout_seed=task.layout_seed)
-    num_steps = config.data.num_episodes * config.data.episode_length
-    say(f"data: {folder} is missing; collecting {num_steps} env steps")
-    workers = min(os.cpu_count() or 1, 1 + num_steps // ENV_STEPS_PER_WORKER)
-    store = task.collect(
-        num_episodes=config.data.num_episodes,
-        episode_length=config.data.episode_length,
-        seed=config.seed,
-        num_workers=workers,
+        return folder
+    with DatasetWriter(folder, metadata=source.metadata(), asked=source.asked()) as writer:
+        if not writer.is_done:
+            had = f", {writer.num_episodes} episodes are there" if writer.chunks else ""
+            say(f"data: {folder} is missing; collecting it{had}")
+            _fill(writer, source)
+            writer.finish()
+    return folder
+
+
+def _fill(writer: "DatasetWriter", source: Source) -> None:
+    from hplan.dataset import CollectionStopped
+
+    try:
+        for chunk in source.chunks(len(writer.chunks)):
+            writer.append(chunk)
+    except CollectionStopped as stop:
+        if stop.kept is not None:
+            writer.append(stop.kept, unfinished=True)
+        raise ValueError(f"{stop} {_kept(writer)}") from stop
+    except KeyboardInterrupt as stop:
+        raise Stopped(f"interrupted; {_kept(writer)}") from stop
+
+
+def _kept(writer: "DatasetWriter") -> str:
+    if not writer.chunks:
+        return "No episode was finished; the same command starts again."
+    return (
+        f"{writer.num_episodes} episodes are kept in {writer.partial}: the same command goes on, "
+        f"data.folder={writer.partial} uses them as they are."
     )
-    if is_main_process():
-        store.save(folder)
+
+
+def episodes(config: Config, task: Reads, source: Source | None = None) -> "EpisodeStore":
+    """The training episodes: loaded and checked, before that collected if they are missing."""
+    return load_episodes(collect_dataset(config, source or _Shim(config, task)), task)
+
+
+def load_episodes(folder: Path, task: Reads) -> "EpisodeStore":
+    """The episodes of a dataset, which must be of the task, or of others but look the same.
+
+    Raises:
+        ValueError: they are not, or the dataset is damaged.
+    """
+    from hplan.dataset import EpisodeStore
+    from hplan.dataset_files import read_metadata
+
+    if MINARI in read_metadata(folder)["metadata"]:
+        store = EpisodeStore.load(folder)
+    else:
+        store = EpisodeStore.load(folder, task=task.name, layout_seed=task.layout_seed)
+    if store.spec != task.spec:
+        raise ValueError(
+            f"dataset {folder} has {store.spec}, task.name = {task.name} has {task.spec}; give the "
+            "task that it was collected in, or another data.folder."
+        )
     return store
 
 
 def clip_sources(
-    config: Config, task: CollectsEpisodes, store: "EpisodeStore"
+    config: Config, source: Any, store: "EpisodeStore"
 ) -> tuple["ClipSampler", "ClipBatch"]:
-    """Where training draws its clips, and the held-out clips of validation."""
+    """Where training draws its clips, and the held-out clips of validation.
+
+    These are of episodes of another seed; where there are none, of the last 5 % of the dataset's
+    that are long enough, which training does not see then.
+    """
     from hplan.data import ClipSampler
 
-    held_out = task.collect(
-        num_episodes=HELD_OUT_EPISODES,
-        episode_length=config.data.episode_length,
-        seed=config.seed + HELD_OUT_SEED,
-        num_workers=1,
-    )
     training = config.training
+    if not hasattr(source, "held_out"):
+        source = _Shim(config, source)
+    held_out = source.held_out(HELD_OUT_EPISODES, config.seed + HELD_OUT_SEED)
+    if held_out is None or not held_out.fraction_with(training.clip_length):
+        store, held_out = split(store, training.clip_length)
     sampler, validation = (
         ClipSampler(
             of,
@@ -93,3 +175,50 @@ def clip_sources(
         for of, batch_size in ((store, training.batch_size), (held_out, HELD_OUT_CLIPS))
     )
     return sampler, validation.draw(0)
+
+
+def split(store: "EpisodeStore", clip_length: int) -> tuple["EpisodeStore", "EpisodeStore"]:
+    """All but the last 5 % of the episodes that hold a clip, and these.
+
+    Raises:
+        ValueError: fewer than two hold one.
+    """
+    long_enough = np.flatnonzero(store.lengths >= clip_length)
+    if len(long_enough) < 2:
+        raise ValueError(
+            f"training.clip_length = {clip_length}; {len(long_enough)} of the "
+            f"{store.num_episodes} episodes are that long, and one to train on and one to "
+            "validate with are needed; lower it, or give longer episodes."
+        )
+    last = long_enough[-max(1, len(long_enough) // HELD_OUT_SHARE) :]
+    return tuple(
+        replace(
+            store,
+            frame_index=store.frame_index[rows],
+            actions=store.actions[rows],
+            lengths=store.lengths[rows],
+        )
+        for rows in (np.setdiff1d(np.arange(store.num_episodes), last), last)
+    )
+
+
+class _Shim:  # goes away with the patch to hplan/__main__.py and hplan/run_training.py
+    def __init__(self, config: Config, task: Any) -> None:
+        self.config, self.task = config, task
+
+    def metadata(self) -> dict[str, Any]:
+        task = self.task
+        return {"task": task.name, "layout_seed": task.layout_seed, "seed": self.config.seed}
+
+    def asked(self) -> dict[str, Any]:
+        return {}
+
+    def chunks(self, first: int) -> Any:
+        yield self._collect(self.config.data.num_episodes, self.config.seed)
+
+    def held_out(self, num_episodes: int, seed: int) -> Any:
+        return self._collect(num_episodes, seed)
+
+    def _collect(self, num_episodes: int, seed: int) -> Any:
+        length = self.config.data.episode_length
+        return self.task.collect(num_episodes=num_episodes, episode_length=length, seed=seed)

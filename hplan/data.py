@@ -55,6 +55,7 @@ class ClipSampler:
         self.frames = torch.from_numpy(store.frames)
         self.index = store.frame_index
         self.actions = store.actions
+        self.is_numbered = bool(store.spec.num_actions)
         self.long_enough = np.flatnonzero(store.lengths >= clip_length)
         self.lengths = store.lengths
         self.batch_size = batch_size
@@ -76,11 +77,12 @@ class ClipSampler:
         rows = episode[share, None]
         seen = torch.from_numpy(self.index[rows, times]).long()
         goals = torch.from_numpy(self.index[other, moment]).long()
+        actions = torch.from_numpy(self.actions[rows, times[:, :-1]])
         distinct, position = torch.unique(torch.cat([seen.flatten(), goals]), return_inverse=True)
         return ClipBatch(
             frames=self.frames[distinct],
             index=position[: seen.numel()].view_as(seen),
-            actions=torch.from_numpy(self.actions[rows, times[:, :-1]]).long(),
+            actions=actions.long() if self.is_numbered else actions,
             goals=position[seen.numel() :],
         )
 

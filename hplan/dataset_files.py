@@ -18,6 +18,7 @@ import os
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -159,6 +160,24 @@ def load_dataset(
         arrays = _read_chunks(folder, spec, chunks)
         arrays["frames"] = map_frames(folder, spec, chunks)
     return EpisodeStore(**arrays, spec=spec, metadata=content["metadata"])
+
+
+def stored_chunks(folder: Path) -> Iterator[EpisodeStore]:
+    """A dataset's episodes chunk by chunk, all with the same `frames`, which stay on disk.
+
+    Raises:
+        ValueError: as in `load_dataset`.
+    """
+    content = read_metadata(folder)
+    if content["format"] == 1:
+        yield load_dataset(folder)
+        return
+    spec = ObservationSpec.from_dict(content["spec"])
+    chunks = [Chunk(**chunk) for chunk in content["chunks"]]
+    frames = map_frames(folder, spec, chunks)
+    for chunk in chunks:
+        arrays = _read_chunks(folder, spec, [chunk])
+        yield EpisodeStore(**arrays, frames=frames, spec=spec, metadata=content["metadata"])
 
 
 def read_metadata(folder: Path) -> dict[str, Any]:

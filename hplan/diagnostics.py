@@ -6,9 +6,10 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor, nn
 
+from hplan.encoding import ClipBatch, EncodedClips, encode_clips
 from hplan.level import BANK_SIZE, Level, encode_stack
 from hplan.level_config import LevelConfig
-from hplan.objective import ClipBatch, EncodedClips, encode_clips, prior_loss, rollout_errors
+from hplan.objective import prior_loss, rollout_errors
 from hplan.support import bank_distances
 from hplan.task import KnownDistances
 
@@ -139,7 +140,10 @@ def _drawn(mean: Tensor, std: Tensor, num: int, generator: torch.Generator) -> T
 
 
 def _energy_metrics(levels: nn.ModuleList, pairs: ValidationPairs) -> dict[str, Tensor]:
-    """Rank correlation of each level's energies with the true distance, and its distance error."""
+    """Rank correlation of each level's energies with the true distance, and its distance error.
+
+    Of pairs without a past: each observation by itself, at the start as at the goal.
+    """
     metrics = {}
     device = levels[0].move.device
     starts, goals = (encode_stack(levels, x.to(device)) for x in (pairs.starts, pairs.goals))

@@ -122,6 +122,7 @@ def run_agent(
         refusing = alive & state.refused.cpu().numpy()
         log.episodes_ended("refused", refusing, now)
         moving = alive & ~refusing
+        log.acted(state.last_action, moving)
         worlds.step(_where(moving, chosen))
         now += 1
         obs = worlds.observe()

@@ -33,4 +33,4 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 def as_file_name(name: str) -> str:
     """The name of a task, such as a gymnasium id, as one part of a path."""
-    return name.replace("/", "-")
+    return name.replace("/", "-").replace(":", "-")

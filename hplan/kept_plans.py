@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hplan.agent import Agent
 from hplan.energy import arrival_energy, energy_left
-from hplan.level import Level, encode_stack
+from hplan.level import Level, encode_stack, remembered
 from hplan.level_config import EnergyName
 from hplan.subgoal_tree import ROOT, PlanRecord
 from hplan.tree_checks import WITH_EPISODE
@@ -44,11 +44,17 @@ class KeptPlan:
 
 @dataclass(kw_only=True)
 class KeptEpisode:
-    """An episode being kept: its plans, the running one of each level, what it saw at each step."""
+    """An episode being kept: its plans, the running one of each level, what it saw at each step.
+
+    Attributes:
+        seen: which observation at each env step; actions: (A,) after each, as the bottom encodes
+            it, where the agent remembers.
+    """
 
     plans: list[KeptPlan] = field(default_factory=list)
     running: dict[int, KeptPlan] = field(default_factory=dict)
     seen: list[int] = field(default_factory=list)
+    actions: list[Tensor] = field(default_factory=list)
 
 
 def _encoded(levels: nn.ModuleList, obs: np.ndarray) -> list[Tensor]:
@@ -61,13 +67,39 @@ def _encoded(levels: nn.ModuleList, obs: np.ndarray) -> list[Tensor]:
     return [torch.cat(of_level) for of_level in zip(*parts, strict=True)]
 
 
+def _lived(
+    levels: nn.ModuleList, episodes: list[KeptEpisode], obs: np.ndarray
+) -> tuple[list[Tensor], list[list[int]]]:
+    """Latents [(V, D_k)] that the agent had at every level, and which at each step of each episode.
+
+    Where it remembers, each episode is gone through once more, with the actions it took.
+    """
+    bottom = levels[0]
+    if not bottom.memory_dim:
+        return _encoded(levels, obs), [episode.seen for episode in episodes]
+    parts = torch.from_numpy(obs).to(bottom.move.device).split(ENCODED_AT_ONCE)
+    features = torch.cat([bottom.encoder.features(part) for part in parts])
+    walks: list[Tensor] = []
+    steps: list[list[int]] = []
+    for episode in episodes:
+        num_steps = len(episode.seen)
+        none_yet = features.new_zeros(0, bottom.action_dim)
+        taken = torch.stack(episode.actions) if episode.actions else none_yet
+        walk = remembered(bottom, features[episode.seen].unsqueeze(0), taken.unsqueeze(0))
+        first = steps[-1][-1] + 1 if steps else 0
+        steps.append(list(range(first, first + num_steps)))
+        walks.append(walk.squeeze(0))
+    z = torch.cat(walks)
+    return [z, *encode_stack(levels[1:], z)], steps
+
+
 def measure(agent: Agent, episodes: list[KeptEpisode], observations: list[np.ndarray]) -> None:
     """Gives every plan its energies while it ran, and ends as reached those that were."""
-    latents = _encoded(agent.levels, np.stack(observations))
+    latents, steps = _lived(agent.levels, episodes, np.stack(observations))
     alike: dict[tuple[int, EnergyName], list[tuple[KeptPlan, list[int]]]] = defaultdict(list)
-    for episode in episodes:
+    for episode, lived in zip(episodes, steps, strict=True):
         for plan in episode.plans:
-            seen = episode.seen[plan.record.made : plan.record.ended + 1]
+            seen = lived[plan.record.made : plan.record.ended + 1]
             alike[plan.target_level, plan.energy_name].append((plan, seen))
     for (target_level, name), pairs in alike.items():
         level, counts = agent.levels[target_level], [len(seen) for _, seen in pairs]
@@ -102,7 +134,10 @@ def _with_energies(record: PlanRecord, energies: list[float | None], is_met: boo
 
 
 def seek_nearest(levels: nn.ModuleList, plans: Sequence[KeptPlan], bank: np.ndarray) -> None:
-    """Finds the observation of `bank` nearest to every subgoal and target, and how near it is."""
+    """Finds the observation of `bank` nearest to every subgoal and target, and how near it is.
+
+    Each of the bank is encoded by itself, without a past that would lead there.
+    """
     by_level: dict[int, list[tuple[KeptPlan, str, Tensor]]] = defaultdict(list)
     for plan in plans:
         if plan.subgoal is not None:

@@ -42,6 +42,33 @@ class LevelSpec:
     action_high: tuple[float, ...] = ()
 
 
+@runtime_checkable
+class Remembers(Protocol):
+    """A bottom level's encoder that has a memory; `levels.memory` holds one.
+
+    As a function of observations alone it encodes each as the first of an episode.
+
+    Attributes:
+        memory_dim: M; zeros are the memory of one to whom nothing has happened yet.
+    """
+
+    memory_dim: int
+
+    def features(self, obs: Tensor) -> Tensor:
+        """What is kept (U, F) of observations (U, *obs_shape), each by itself."""
+        ...
+
+    def remember(self, features: Tensor, actions: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents (B, T, D) at each of T env steps, and the memory (B, T, M) after each.
+
+        Args:
+            features: (B, T, F).
+            actions: (B, T, A) taken before each of these observations, zeros at the first ever.
+            memory: (B, M) before them.
+        """
+        ...
+
+
 class Level(nn.Module):
     """A joint-embedding predictive world model at one time scale.
 
@@ -55,6 +82,7 @@ class Level(nn.Module):
         latent_dim: D.
         action_dim: A.
         num_actions: number of discrete actions, 0 where actions are continuous.
+        memory_dim: M, width of what its encoder remembers; 0 where it remembers nothing.
         move: () mean squared change of the latent over one step of this level, per dimension.
         rollout_error: (H,) mean squared error of a rollout by depth, per dimension.
         bank: (BANK_SIZE, A) macro-actions of held-out data; none at the bottom.
@@ -91,6 +119,7 @@ class Level(nn.Module):
         self.latent_dim = latent_dim
         self.action_dim = action_dim
         self.num_actions = num_actions
+        self.memory_dim = encoder.memory_dim if isinstance(encoder, Remembers) else 0
         self.register_buffer("move", torch.ones(()))
         self.register_buffer("rollout_error", torch.zeros(rollout_depth))
         bank_shape = (0, 0) if action_prior is None else (BANK_SIZE, action_dim)
@@ -99,7 +128,10 @@ class Level(nn.Module):
         self.register_buffer("is_bank_measured", torch.zeros((), dtype=torch.bool))
 
     def encode(self, below: Tensor) -> Tensor:
-        """Latents (..., D) of observations (..., *obs_shape), or of latents of the level below."""
+        """Latents (..., D) of observations (..., *obs_shape), or of latents of the level below.
+
+        Each by itself: where the level remembers, as the first of an episode.
+        """
         return self.encoder(below)
 
     def predict(self, z: Float[Tensor, "*B D"], action: Float[Tensor, "*B A"]) -> Tensor:
@@ -135,12 +167,48 @@ class Model(Protocol):
 
 
 def encode_stack(levels: nn.ModuleList, obs: Tensor) -> list[Tensor]:
-    """Latents [(B, D_k)] of observations (B, *obs_shape) at every level, bottom first."""
+    """Latents [(B, D_k)] of observations (B, *obs_shape) at every level, bottom first.
+
+    Each by itself, with no memory of others: so goals, banks and labelled states are encoded.
+    """
     latents, below = [], obs
     for level in levels:
         below = level.encode(below)
         latents.append(below)
     return latents
+
+
+def look(
+    levels: nn.ModuleList,
+    obs: Tensor,
+    memory: Float[Tensor, "B M"],
+    last_action: Float[Tensor, "B A"],
+) -> tuple[list[Tensor], Float[Tensor, "B M"]]:
+    """What an agent makes of `obs` (B, *obs_shape): latents [(B, D_k)], and its memory from then.
+
+    Args:
+        memory, last_action: of the env step before; zeros where an episode begins.
+    """
+    bottom = levels[0]
+    if not bottom.memory_dim:
+        return encode_stack(levels, obs), memory
+    features = bottom.encoder.features(obs).unsqueeze(1)
+    z, memory = bottom.encoder.remember(features, last_action.unsqueeze(1), memory)
+    z = z.squeeze(1)
+    return [z, *encode_stack(levels[1:], z)], memory.squeeze(1)
+
+
+def remembered(
+    level: Level, features: Float[Tensor, "B T_plus_1 F"], actions: Float[Tensor, "B T A"]
+) -> Float[Tensor, "B T_plus_1 D"]:
+    """Latents of walks, each from an empty memory: what `look` would find one by one.
+
+    Args:
+        features: of the observations; actions: between them, as the level encodes them.
+    """
+    first = actions.new_zeros(len(features), 1, level.action_dim)
+    nothing = features.new_zeros(len(features), level.memory_dim)
+    return level.encoder.remember(features, torch.cat([first, actions], dim=1), nothing)[0]
 
 
 def rollout(

@@ -19,7 +19,8 @@ class ModelConfig:
     """Steps of the level below (at the bottom: env steps) in one step of this level."""
     encoder: str = "auto"
     """What turns an observation, or the latent below, into this level's latent; `auto` is what
-    suits the task's observations."""
+    suits the task's observations; `recurrent` is that with a memory, for a bottom that sees only a
+    part of the world at a time."""
     action_encoder: str = "auto"
     """What turns actions, or the macro-actions below, into this level's action."""
     predictor: str = "residual_mlp"

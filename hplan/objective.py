@@ -1,103 +1,20 @@
 """What a stack is trained for: the losses of all levels on one batch of clips.
 
-Every frame is encoded once for all levels. Shapes: B clips of T env steps, S starts in each clip,
-H steps of rollout, D latent width, G goals.
+Shapes: B clips of T env steps, S starts in each clip, H steps of rollout, D latent width, G goals.
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hplan.distributed import batch_rand, batch_randn, global_mean
+from hplan.distributed import batch_rand, global_mean
+from hplan.encoding import ClipBatch, EncodedClips, Seen, encode_clips
 from hplan.level import Level, rollout
 from hplan.level_config import LevelConfig, LossConfig
 from hplan.regularisers import build_regulariser
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClipBatch:
-    """B clips as indices into the distinct observations that they hold.
-
-    Attributes:
-        frames: (U, *obs_shape) distinct observations.
-        index: (B, T + 1) observation at each env step.
-        actions: (B, T) action taken after it, (B, T, A) where actions are continuous.
-        goals: (G,) observations of other walks, the same for all processes.
-    """
-
-    frames: Shaped[Tensor, "U ..."]
-    index: Int[Tensor, "B T_plus_1"]
-    actions: Shaped[Tensor, "B T *A"]
-    goals: Int[Tensor, " G"]
-
-    def to(self, device: torch.device) -> "ClipBatch":
-        """The same batch on `device`; Lightning cannot move a frozen dataclass by itself."""
-        return ClipBatch(
-            frames=self.frames.to(device),
-            index=self.index.to(device),
-            actions=self.actions.to(device),
-            goals=self.goals.to(device),
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncodedClips:
-    """A batch at one level.
-
-    Attributes:
-        z: (B, T + 1, D) latents at every env step.
-        goals: (G, D) latents of other walks.
-        action: (B, T + 1 - stride, A) action of the level's step that starts at each env step.
-        action_mean, action_std: (B, T + 1 - stride, A) its distribution; None at the bottom.
-        Where only distances are trained, there are no actions either.
-    """
-
-    z: Float[Tensor, "B T_plus_1 D"]
-    goals: Float[Tensor, "G D"]
-    action: Float[Tensor, "B L A"] | None = None
-    action_mean: Float[Tensor, "B L A"] | None = None
-    action_std: Float[Tensor, "B L A"] | None = None
-
-
-def encode_clips(
-    levels: nn.ModuleList, configs: list[LevelConfig], batch: ClipBatch, generator: torch.Generator
-) -> list[EncodedClips]:
-    """Latents and actions of a batch at every level, bottom first."""
-    encoded: list[EncodedClips] = []
-    below = batch.frames
-    for level, config in zip(levels, configs, strict=True):
-        cut = config.loss.gradient == "stop" and encoded
-        latents = level.encode(below.detach() if cut else below)
-        if not encoded:
-            mean, std, action = None, None, level.action_encoder(batch.actions)
-        else:
-            mean, std = _encode_macro_actions(level, encoded[-1], cut=bool(cut))
-            action = mean + std * batch_randn(tuple(mean.shape), generator).to(mean)
-        encoded.append(
-            EncodedClips(
-                z=latents[batch.index],
-                goals=latents[batch.goals],
-                action=action,
-                action_mean=mean,
-                action_std=std,
-            )
-        )
-        below = latents
-    return encoded
-
-
-def _encode_macro_actions(level: Level, below: EncodedClips, *, cut: bool) -> tuple[Tensor, Tensor]:
-    """Mean and std (B, T + 1 - stride, A) of the macro-action that starts at each env step."""
-    actions = below.action if below.action_mean is None else below.action_mean
-    step = level.stride // level.ratio
-    length = below.z.shape[1] - level.stride
-    chunk = torch.stack([actions[:, j * step :][:, :length] for j in range(level.ratio)], dim=2)
-    start = below.z[:, :length]
-    return level.action_encoder(*((chunk.detach(), start.detach()) if cut else (chunk, start)))
 
 
 def rollout_errors(
@@ -170,6 +87,10 @@ def distance_loss(
     and what the target network says from where that step led. Costs are discounted,
     1 - discount^steps, so that far goals do not drown near ones. The latents take no gradient.
 
+    Where the stack remembers, the walk's own goal is given in both ways in which a search asks for
+    one: as the latent of the walk, which is what a subgoal is, and as its observation by itself,
+    which is all that is known of a goal.
+
     Source: expectile regression of a cost-to-go as in IQL (arXiv 2110.06169, section 4.1); a low
     expectile takes the better of the data's ways. Cross entropy has the squared error's minimum.
 
@@ -184,21 +105,26 @@ def distance_loss(
     farthest = (length - 1 - start).clamp(max=4 * stride + 12)
     ahead = (draw[..., 1] * (farthest + 1)).long()
     rows = torch.arange(batch_size, device=z.device).unsqueeze(1)
-    now, later, own = (z[rows, t].flatten(0, 1) for t in (start, start + stride, start + ahead))
+    now, later = (z[rows, t].flatten(0, 1) for t in (start, start + stride))
+    goal_kinds = [z] if clips.alone is None else [z, clips.alone.detach()]
+    own_goals = [kind[rows, start + ahead].flatten(0, 1) for kind in goal_kinds]
     ahead = ahead.flatten()
     others = clips.goals.detach()
     with torch.no_grad():
         cost_others = 1.0 + target.all_steps(later, others)
         observed = ahead / stride
-        cost_own = torch.minimum(1.0 + target.steps(later, own), observed)
-        cost_own = torch.where(ahead <= stride, observed, cost_own)
-    return sum(
-        _expectile_loss(guess, cost, config)
-        for guess, cost in (
-            (level.distance.all_steps(now, others), cost_others),
-            (level.distance.steps(now, own), cost_own),
-        )
-    )
+        costs_own = [
+            torch.where(
+                ahead <= stride,
+                observed,
+                torch.minimum(1.0 + target.steps(later, own), observed),
+            )
+            for own in own_goals
+        ]
+    loss = _expectile_loss(level.distance.all_steps(now, others), cost_others, config)
+    for own, cost in zip(own_goals, costs_own, strict=True):
+        loss = loss + _expectile_loss(level.distance.steps(now, own), cost, config)
+    return loss
 
 
 def _expectile_loss(guess: Tensor, cost: Tensor, config: LossConfig) -> Tensor:
@@ -264,12 +190,12 @@ def distances_loss(
     Args:
         targets: a slowly following copy of each level's distance.
     """
-    terms, below = {}, batch.frames
+    terms: dict[str, Tensor] = {}
+    seen: Seen | None = None
     for k, (level, target, config) in enumerate(zip(levels, targets, configs, strict=True)):
         with torch.no_grad():
-            below = level.encode(below)
-        clips = EncodedClips(z=below[batch.index], goals=below[batch.goals])
+            seen = seen.at(level, cut=False) if seen else Seen.at_bottom(level, batch)
         terms[f"level{k}/distance_loss"] = distance_loss(
-            level, target, clips, config.loss, generator
+            level, target, seen.clips(), config.loss, generator
         )
     return torch.stack(list(terms.values())).sum(), terms

@@ -14,6 +14,7 @@ from typing import Any
 import networkx as nx
 import numpy as np
 import torch
+from torch import Tensor
 
 from hplan.agent import Agent
 from hplan.agent_state import Cause, PlanEvent
@@ -109,6 +110,17 @@ class PlanLog:
                 if index == len(self._observations):
                     self._observations.append(obs[episode].copy())
                 kept.seen.append(index)
+
+    @_timed
+    def acted(self, actions: Tensor, running: np.ndarray) -> None:
+        """The actions (E, A) of an env step, as the bottom encodes them, of those `running`.
+
+        Only an agent that remembers needs them, to tell what it made of what it saw.
+        """
+        if self._agent.levels[0].memory_dim:
+            for number, episode in self._episodes.items():
+                if running[number]:
+                    episode.actions.append(actions[number])
 
     @_timed
     def made(self, event: PlanEvent, now: int) -> None:

@@ -25,7 +25,8 @@ def suited(config: Config, spec: ObservationSpec) -> Config:
     """
     numbered = bool(spec.num_actions)
     bottom = {
-        "model.encoder": ENCODERS[spec.kind],
+        # Of a part of the world, only a memory makes a state.
+        "model.encoder": "recurrent" if config.task.view == "partial" else ENCODERS[spec.kind],
         "model.action_encoder": "one_hot" if numbered else "box",
         SEARCH: "beam" if numbered else "cem",
     }

@@ -8,20 +8,42 @@ from hplan.dataset import ObservationSpec
 from hplan.level import Level, LevelSpec
 from hplan.level_config import LevelConfig, ModelConfig, strides
 from hplan.names import find_class
+from levels.continuous_actions import BoxActions
 from levels.distances import EmbeddingDistance
-from levels.encoders import AxialEncoder, IdentityEncoder, MLPEncoder, OneHotActions
+from levels.encoders import (
+    AxialEncoder,
+    IdentityEncoder,
+    MLPEncoder,
+    OneHotActions,
+    PixelsEncoder,
+    VectorEncoder,
+)
 from levels.layers import mlp
 from levels.macro_actions import GaussianMacroActions, GaussianPrior
+from levels.memory import RecurrentEncoder
 from levels.predictors import ResidualMLP
 from levels.quasimetric import QuasimetricDistance
 
 PARTS: dict[str, dict[str, Callable[[LevelSpec], nn.Module]]] = {
-    "encoder": {"axial": AxialEncoder, "mlp": MLPEncoder, "identity": IdentityEncoder},
-    "action_encoder": {"one_hot": OneHotActions, "gaussian": GaussianMacroActions},
+    "encoder": {
+        "axial": AxialEncoder,
+        "vector": VectorEncoder,
+        "pixels": PixelsEncoder,
+        "recurrent": RecurrentEncoder,
+        "mlp": MLPEncoder,
+        "identity": IdentityEncoder,
+    },
+    "action_encoder": {
+        "one_hot": OneHotActions,
+        "box": BoxActions,
+        "gaussian": GaussianMacroActions,
+    },
     "predictor": {"residual_mlp": ResidualMLP},
     "distance": {"embedding": EmbeddingDistance, "quasimetric": QuasimetricDistance},
 }
-AT_BOTTOM = {"encoder": ("axial",), "action_encoder": ("one_hot",)}  # they read the world
+READS = {"axial": "grid", "vector": "vector", "pixels": "pixels"}  # kinds of observations
+READS_ANY = ("recurrent",)
+TAKES = {"one_hot": "numbered", "box": "continuous"}  # kinds of env actions
 ABOVE_BOTTOM = {"encoder": ("mlp", "identity"), "action_encoder": ("gaussian",)}
 
 
@@ -47,7 +69,7 @@ def build_levels(
     below_dim, below_action_dim = _flat_size(spec), 0
     for config, stride in zip(configs, strides(configs), strict=True):
         model, bottom = config.model, not levels
-        _check_place(model, len(levels))
+        _check_place(model, len(levels), spec)
         part_spec = LevelSpec(
             obs_shape=spec.shape,
             num_values=spec.num_values,
@@ -83,14 +105,20 @@ def build_levels(
     return nn.ModuleList(levels)
 
 
-def _check_place(model: ModelConfig, k: int) -> None:
+def _check_place(model: ModelConfig, k: int, spec: ObservationSpec) -> None:
     """Refuses parts of ours that cannot be part of level `k`."""
-    for kind, allowed in (ABOVE_BOTTOM if k else AT_BOTTOM).items():
+    actions = "numbered" if spec.num_actions else "continuous"
+    at_bottom = {
+        "encoder": (*(name for name, kind in READS.items() if kind == spec.kind), *READS_ANY),
+        "action_encoder": tuple(name for name, kind in TAKES.items() if kind == actions),
+    }
+    for kind, allowed in (ABOVE_BOTTOM if k else at_bottom).items():
         name = getattr(model, kind)
         if name in PARTS[kind] and name not in allowed:
             raise ValueError(
                 f"hierarchy.level.model.{kind} = {name!r} of level {k} (hierarchy.level, or "
-                f"hierarchy.overrides); allowed {'above the bottom' if k else 'at the bottom'}: "
+                f"hierarchy.overrides); allowed "
+                f"{'above the bottom' if k else f'there, of {spec.kind} and {actions} actions'}: "
                 f"{', '.join(allowed)}, or module.Class of your own"
             )
 

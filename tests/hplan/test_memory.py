@@ -1,0 +1,331 @@
+"""A stack that remembers: what it is trained on, what its agent carries, and what that is for."""
+
+import copy
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hplan.agent import Agent
+from hplan.config import AgentConfig
+from hplan.data import ClipSampler
+from hplan.dataset import EpisodeStore, ObservationSpec
+from hplan.encoding import encode_clips
+from hplan.episodes import run_agent
+from hplan.goals import Goals
+from hplan.level import encode_stack, remembered
+from hplan.level_config import HierarchyConfig, LevelConfig, LossConfig, ModelConfig, level_configs
+from hplan.objective import distance_loss, distances_loss, stack_loss
+from levels.build import build_levels
+from tests.hplan.dot_walks import B, Constant, G, T, bare_level, clips_of, dot_walks, small_stack
+from tests.hplan.line_world import (
+    LineTask,
+    LineWorlds,
+    line_configs,
+    line_stack,
+    noise,
+    positions,
+    walk,
+)
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+REMEMBERING = {"model.encoder": ["recurrent", "mlp"]}
+
+
+# --- what it is trained on ---
+
+
+def _one_by_one(encoder, obs, actions):
+    """Latents (T + 1, D) of one episode, gone through step by step."""
+    memory, last, latents = torch.zeros(1, encoder.memory_dim), torch.zeros(1, 1, 5), []
+    for t in range(len(obs)):
+        z, memory = encoder.remember(encoder.features(obs[t : t + 1])[None], last, memory)
+        memory = memory[:, 0]
+        latents.append(z[0, 0])
+        if t < len(actions):
+            last = nn.functional.one_hot(actions[t].long(), 5).float().view(1, 1, 5)
+    return torch.stack(latents)
+
+
+@pytest.mark.parametrize("num_levels", [1, 2, 3])
+def test_clips_are_encoded_along_and_goals_by_themselves(num_levels):
+    levels, configs = small_stack(num_levels, **REMEMBERING)
+    batch = dot_walks()
+    with torch.no_grad():
+        encoded = encode_clips(levels, configs, batch, noise())
+        below = torch.stack(
+            [
+                _one_by_one(levels[0].encoder, batch.frames[batch.index[b]], batch.actions[b])
+                for b in range(B)
+            ]
+        )
+        goal, alone = batch.frames[batch.goals], batch.frames[batch.index.flatten()]
+        for k, (level, clips) in enumerate(zip(levels, encoded, strict=True)):
+            below = level.encode(below) if k else below
+            goal, alone = level.encode(goal), level.encode(alone)
+            torch.testing.assert_close(clips.z, below, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(clips.goals, goal, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(clips.alone.flatten(0, 1), alone, rtol=1e-4, atol=1e-5)
+            torch.testing.assert_close(clips.z[:, 0], clips.alone[:, 0], rtol=1e-4, atol=1e-5)
+            assert (clips.z - clips.alone)[:, 1:].abs().amax(-1).min() > 0, "a past tells"
+
+
+def test_each_process_encodes_its_share_as_one_process_encodes_all():
+    levels, configs = small_stack(2, **REMEMBERING)
+    batch = dot_walks()
+    with torch.no_grad():
+        whole = encode_clips(levels, configs, batch, noise())
+        for b in range(B):
+            share = replace(batch, index=batch.index[b : b + 1], actions=batch.actions[b : b + 1])
+            for part, full in zip(
+                encode_clips(levels, configs, share, noise()), whole, strict=True
+            ):
+                torch.testing.assert_close(part.z[0], full.z[b], rtol=1e-4, atol=1e-5)
+                torch.testing.assert_close(part.goals, full.goals, rtol=1e-4, atol=1e-5)
+
+
+def test_distances_learn_subgoals_of_the_walk_and_goals_without_a_past():
+    """Latents say clip and time, those of observations by themselves clip and minus time."""
+    clip, time = torch.meshgrid(torch.arange(B), torch.arange(T + 1), indexing="ij")
+    z = torch.stack([clip, time], dim=-1).float()
+    clips = clips_of(z, goals=torch.zeros(G, 2))
+    asked = []
+
+    class Asked(Constant):
+        def steps(self, z, goal):
+            asked.append((z, goal))
+            return super().steps(z, goal)
+
+    level, config = bare_level(distance=Asked(2.0)), LossConfig(distance_starts=101)
+    before = distance_loss(level, Constant(1.0), clips, config, noise())
+    (start, own), count = asked[0], len(asked)
+    both = replace(clips, alone=z * torch.tensor([1, -1]))
+    after = distance_loss(level, Constant(1.0), both, config, noise())
+    assert (count, len(asked)) == (1, 3)
+    assert torch.equal(asked[1][0], start) and torch.equal(asked[1][1], own)
+    assert torch.equal(asked[2][0], start)
+    assert torch.equal(asked[2][1], own * torch.tensor([1, -1]))
+    assert after > before
+
+
+def test_both_kinds_of_training_see_the_same_latents_and_reach_the_memory():
+    levels, configs = small_stack(3, **REMEMBERING)
+    batch, generator = dot_walks(), noise()
+    targets = nn.ModuleList(copy.deepcopy(level.distance) for level in levels)
+    loss, terms = distances_loss(levels, targets, configs, batch, noise())
+    loss.backward()
+    assert all(p.grad is None for p in levels[0].encoder.parameters())
+    for k, clips in enumerate(encode_clips(levels, configs, batch, noise())):
+        level = levels[k]
+        expected = distance_loss(level, targets[k], clips, configs[k].loss, generator)
+        torch.testing.assert_close(terms[f"level{k}/distance_loss"], expected)
+    stack_loss(levels, configs, batch, noise())[0].backward()
+    assert all(p.grad.abs().sum() > 0 for p in levels[0].encoder.parameters())
+
+
+# --- what the agent carries ---
+
+
+def _dots(num_steps, batch_size, seed=0):
+    """Observations (steps, B, ...) of the world of `dot_walks`, whatever is done."""
+    frames = dot_walks().frames
+    drawn = torch.randint(len(frames), (num_steps, batch_size), generator=noise(seed))
+    return frames[drawn]
+
+
+def _agent(num_levels):
+    search = {"planner.search": ["beam", "cem"], "planner.num_candidates": [4, 32], **REMEMBERING}
+    levels, configs = small_stack(num_levels, **search)
+    levels = levels.eval().requires_grad_(False)
+    return Agent(levels=levels, configs=configs, energy="distance", settings=AgentConfig())
+
+
+def _lived(agent, obs):
+    """Bottom latents (B, steps, D) that an agent has of `obs`, and its encoded actions."""
+    state, generator = agent.start(obs.shape[1]), noise()
+    goals = Goals.observed(agent.levels, _dots(1, obs.shape[1], seed=1)[0])
+    alive, latents, taken = torch.ones(obs.shape[1], dtype=torch.bool), [], []
+    for seen in obs:
+        action, state, _ = agent.act(state, seen, goals, alive, generator)
+        latents.append(state.last_latent)
+        taken.append(agent.levels[0].action_encoder(action))
+    return torch.stack(latents, dim=1), torch.stack(taken, dim=1)
+
+
+@pytest.mark.parametrize("num_levels", [1, 2, 3])
+def test_what_the_agent_carries_is_its_whole_history_encoded_in_one_go(num_levels):
+    agent, obs = _agent(num_levels), _dots(9, 3)
+    latents, taken = _lived(agent, obs)
+    assert len(taken.argmax(-1).unique()) > 1
+    bottom = agent.levels[0]
+    features = bottom.encoder.features(obs.flatten(0, 1)).unflatten(0, obs.shape[:2])
+    whole = remembered(bottom, features.transpose(0, 1), taken[:, :-1])
+    torch.testing.assert_close(latents, whole, rtol=1e-4, atol=1e-5)
+    without = remembered(bottom, features.transpose(0, 1), torch.zeros_like(taken[:, :-1]))
+    assert (without - whole)[:, 1:].abs().max() > 1e-3, "the actions tell"
+
+
+def test_a_new_episode_remembers_nothing_and_the_first_look_is_that_of_a_goal():
+    agent, obs = _agent(2), _dots(5, 3)
+    first, _ = _lived(agent, obs)
+    again, _ = _lived(agent, obs)
+    assert torch.equal(first, again)
+    start = agent.start(3)
+    assert not start.memory.any() and not start.last_action.any() and start.memory.shape[1] > 0
+    torch.testing.assert_close(first[:, 0], encode_stack(agent.levels, obs[0])[0])
+
+
+def test_episodes_remembered_together_are_as_each_alone():
+    agent, obs = _agent(1), _dots(7, 3)
+    whole, taken = _lived(agent, obs)
+    bottom = agent.levels[0]
+    for b in range(3):
+        features = bottom.encoder.features(obs[:, b]).unsqueeze(0)
+        alone = remembered(bottom, features, taken[b : b + 1, :-1])
+        torch.testing.assert_close(whole[b : b + 1], alone, rtol=1e-4, atol=1e-5)
+
+
+# --- what it is for: a line whose traveller sees where it is at the start alone ---
+
+
+class Reckoning(nn.Module):
+    """Where one is: what is seen first, and all moves since. The memory is (place, 1)."""
+
+    memory_dim = 2
+
+    def __init__(self, moves):
+        super().__init__()
+        self.register_buffer("moves", torch.tensor(moves))
+
+    def features(self, obs):
+        return obs.flatten(1).float()
+
+    def remember(self, features, actions, memory):
+        memories = []
+        for t in range(features.shape[1]):
+            moved = memory[:, :1] + actions[:, t] @ self.moves
+            place = torch.where(memory[:, 1:] > 0, moved, features[:, t])
+            memory = torch.cat([place, torch.ones_like(place)], dim=1)
+            memories.append(memory)
+        memories = torch.stack(memories, dim=1)
+        return memories[..., :1], memories
+
+    def forward(self, obs):
+        return self.features(obs)
+
+
+class OneHot(nn.Module):
+    def forward(self, actions):
+        return nn.functional.one_hot(actions, 3).float()
+
+    def to_env(self, actions):
+        return actions.argmax(-1)
+
+
+class DarkWorlds(LineWorlds):
+    """After the first step nothing is seen but a 0."""
+
+    def observe(self):
+        return super().observe() * (self.steps_taken == 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DarkLine(LineTask):
+    def batch(self, starts):
+        return DarkWorlds(starts, np.array(self.moves), self.hurdle)
+
+
+def _traveller(*ratios, remembers=True):
+    levels = line_stack(*ratios)
+    levels[0].action_encoder = OneHot()
+    if remembers:
+        levels[0].encoder = Reckoning(LineTask().moves)
+        levels[0].memory_dim = 2
+    configs = line_configs(len(levels))
+    return Agent(levels=levels, configs=configs, energy="distance", settings=AgentConfig())
+
+
+@pytest.mark.parametrize(
+    ("ratios", "remembers"), [((), True), ((3,), True), ((3, 2), True), ((), False)]
+)
+def test_who_remembers_finds_the_way_in_the_dark(ratios, remembers):
+    """Seven steps away; who does not remember believes to be at 0 from the second on."""
+    agent = _traveller(*ratios, remembers=remembers)
+    states = walk(agent, DarkLine(), positions(9, -9), positions(2, -2), 7).states
+    arrived = (states[-1] == positions(2, -2)).all(axis=1)
+    assert arrived.tolist() == [remembers, remembers]
+
+
+def test_energies_of_a_recording_are_of_what_the_agent_remembered():
+    agent = replace(_traveller(), settings=AgentConfig(feedback=0))
+    found = run_agent(
+        agent,
+        DarkLine(),
+        positions(1, 5, 4),
+        positions(11, 5, 0),
+        np.full(3, 40),
+        generator=noise(),
+        keep_plans=3,
+    )
+    assert found.success.all()
+    energies = [[plan.energies for plan in found.recordings[e].plans] for e in range(3)]
+    assert energies[0] == [[10, 9, 8, 7], [7, 6, 5, 4], [4, 3, 2, 1], [1, 0]]
+    assert energies[1:] == [[], [[4, 3, 2, 1], [1, 0]]]
+
+
+# --- that it learns what to remember: a light at the start that shows where the corridor ends ---
+
+CUES, LENGTH = 2, 9
+CORRIDOR = ObservationSpec(shape=(LENGTH + 1, 1, 1), num_values=(2 + CUES,), num_actions=2)
+
+
+def _corridor_walks():
+    """Walks past a light (value 2 or 3 in the first cell) to the end, which has the same value."""
+    random, num_walks = np.random.default_rng(0), 256
+    cells = np.eye(LENGTH + 1, dtype=np.uint8)
+    frames = np.concatenate([cells, *(value * cells[[0, -1]] for value in (2, 3))])
+    index = np.tile(np.arange(LENGTH + 1), (num_walks, 1))
+    index[:, [0, -1]] = LENGTH + 1 + 2 * random.integers(CUES, size=(num_walks, 1)) + [0, 1]
+    store = EpisodeStore(
+        frames=frames[:, :, None, None],
+        frame_index=index.astype(np.int32),
+        actions=random.integers(2, size=(num_walks, LENGTH)).astype(np.int8),
+        lengths=np.full(num_walks, LENGTH),
+        spec=CORRIDOR,
+    )
+    return ClipSampler(store, batch_size=32, clip_length=LENGTH, num_goals=5, seed=0)
+
+
+def _share_of_lights_told(encoder):
+    """Share of other walks whose light a linear function of the latent before the end tells."""
+    model = ModelConfig(
+        encoder=encoder, action_encoder="one_hot", latent_dim=16, hidden_dim=32, num_hidden=1
+    )
+    template = LevelConfig(model=model, loss=LossConfig(rollout_depth=3, num_starts=4))
+    configs = level_configs(HierarchyConfig(num_levels=1, level=template))
+    sampler = _corridor_walks()
+    torch.manual_seed(0)
+    levels = build_levels(configs, CORRIDOR, sampler.frames)
+    optimiser = torch.optim.Adam(levels.parameters(), lr=1e-2)
+    for update in range(80):
+        optimiser.zero_grad()
+        stack_loss(levels, configs, sampler.draw(update), noise(update))[0].backward()
+        optimiser.step()
+    inputs, lights = [], []
+    for update in range(1000, 1006):
+        batch = sampler.draw(update)
+        with torch.no_grad():
+            z = encode_clips(levels, configs, batch, noise())[0].z[:, -2]
+        inputs.append(torch.cat([z, torch.ones(len(z), 1)], dim=1))
+        lights.append(2.0 * batch.frames[batch.index[:, 0], 0, 0, 0] - 5)
+    fit = torch.linalg.lstsq(torch.cat(inputs[:3]), torch.cat(lights[:3]).unsqueeze(1)).solution
+    told = (torch.cat(inputs[3:]) @ fit).squeeze(1).sign() == torch.cat(lights[3:])
+    return told.float().mean().item()
+
+
+@pytest.mark.parametrize(("encoder", "knows"), [("recurrent", True), ("axial", False)])
+def test_a_light_seen_at_the_start_is_known_before_the_end_with_a_memory_alone(encoder, knows):
+    share = _share_of_lights_told(encoder)
+    assert share > 0.95 if knows else share < 0.7
