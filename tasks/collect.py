@@ -4,23 +4,34 @@ Every chunk draws from its own stream of the seed, so the episodes are the same 
 of processes, and a collection that was interrupted goes on with the chunk that it lacked.
 """
 
+import logging
 import multiprocessing
+import os
+import pickle
+import signal
+import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import asdict, is_dataclass
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Protocol
+from types import FunctionType
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from hplan.dataset import EpisodeStore
+from hplan.dataset import CollectionStopped, EpisodeStore
 from hplan.joining import joined
 from tasks.seeds import Stream, stream_generator
 
 EPISODES_PER_CHUNK = 500
+SECONDS_WORTH_A_PROCESS = 15  # it takes some 2 of them to start
+
+logger = logging.getLogger(__name__)
 
 
+@runtime_checkable
 class Wanders(Protocol):
     """What a task is here. To be collected by several processes it must pickle."""
 
@@ -51,11 +62,17 @@ class Wanders(Protocol):
 
 
 def behaviour_of(policy: object) -> dict[str, Any]:
-    """A behaviour policy's name and, of a dataclass, its parameters: for a dataset's metadata."""
-    kind = policy if isinstance(policy, type) or not is_dataclass(policy) else type(policy)
-    named = kind if hasattr(kind, "__qualname__") else type(kind)
-    name = {"policy": f"{named.__module__}.{named.__qualname__}"}
-    return {**name, **asdict(policy)} if kind is type(policy) else name
+    """A behaviour policy's name and, of a dataclass, its parameters: for a dataset's metadata.
+
+    Args:
+        policy: an instance, a class or function, or the import path of one.
+    """
+    if isinstance(policy, str):
+        return {"policy": policy}
+    if isinstance(policy, type | FunctionType):
+        return {"policy": f"{policy.__module__}.{policy.__qualname__}"}
+    name = {"policy": f"{type(policy).__module__}.{type(policy).__qualname__}"}
+    return {**name, **asdict(policy)} if is_dataclass(policy) else name
 
 
 def origin(task: Wanders, *, seed: int, policy: Any = None) -> dict[str, Any]:
@@ -154,6 +171,10 @@ def _in_processes(
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
+        except BrokenProcessPool as error:
+            raise CollectionStopped(
+                f"task '{task.name}': a process that collected was killed, perhaps for its memory."
+            ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -162,6 +183,8 @@ _remembered: list[Wanders] = []  # of a worker process: the task, which is pickl
 
 
 def _remember(task: Wanders) -> None:
+    # Ctrl-C, which every process gets, is for the first one to tell of.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     _remembered.append(task)
 
 
@@ -174,3 +197,87 @@ def _library_version() -> str:
         return version("hplan")
     except PackageNotFoundError:
         return "not installed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collection:
+    """A task's own episodes as a source of them; arguments as in `collect`.
+
+    Attributes:
+        task: may wander or not; one that does not needs a dataset of others.
+    """
+
+    task: Any
+    num_episodes: int
+    episode_length: int
+    seed: int
+    policy: Any = None
+
+    def metadata(self) -> dict[str, Any]:
+        """Where the episodes come from, plain data."""
+        return origin(self._wanderer, seed=self.seed, policy=self.policy)
+
+    def asked(self) -> dict[str, Any]:
+        """How many episodes, and in what chunks."""
+        return {
+            "data.num_episodes": self.num_episodes,
+            "data.episode_length": self.episode_length,
+            "episodes in a chunk": self._wanderer.episodes_per_chunk,
+        }
+
+    def chunks(self, first: int) -> Iterator[EpisodeStore]:
+        """The chunks from number `first` on; by several processes where that is soon quicker."""
+        task, begin = self._wanderer, time.perf_counter()
+        yield from self._chunks(first, min(self._num_chunks, first + 1), 1)
+        seconds_left = (time.perf_counter() - begin) * (self._num_chunks - first - 1)
+        several = seconds_left > SECONDS_WORTH_A_PROCESS and _pickles((task, self.policy))
+        yield from self._chunks(first + 1, self._num_chunks, _num_cores() if several else 1)
+
+    def held_out(self, num_episodes: int, seed: int) -> EpisodeStore | None:
+        """Further episodes of another seed; None of a task that does not wander."""
+        if not isinstance(self.task, Wanders):
+            return None
+        return collect(
+            self.task,
+            num_episodes=num_episodes,
+            episode_length=self.episode_length,
+            seed=seed,
+            policy=self.policy,
+        )
+
+    @property
+    def _wanderer(self) -> Wanders:
+        if not isinstance(self.task, Wanders):
+            raise ValueError(
+                f"task '{self.task.name}' has no behaviour policy to collect with; give a dataset "
+                "of it, data.minari or data.folder."
+            )
+        return self.task
+
+    @property
+    def _num_chunks(self) -> int:
+        return -(-self.num_episodes // self._wanderer.episodes_per_chunk)
+
+    def _chunks(self, first: int, last: int, num_workers: int) -> Iterator[EpisodeStore]:
+        return collect_chunks(
+            self.task,
+            num_episodes=min(self.num_episodes, last * self._wanderer.episodes_per_chunk),
+            episode_length=self.episode_length,
+            seed=self.seed,
+            num_workers=num_workers,
+            policy=self.policy,
+            first=first,
+        )
+
+
+def _pickles(value: object) -> bool:
+    try:
+        pickle.dumps(value)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        logger.warning(f"collecting in one process, for the task does not pickle ({error})")
+        return False
+    return True
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

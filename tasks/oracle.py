@@ -5,7 +5,6 @@ from weakref import WeakKeyDictionary
 import networkx as nx
 import numpy as np
 
-from hplan.dataset import EpisodeStore
 from tasks.simulator import NUM_ACTIONS, NUM_HEADINGS, GridWorld
 
 _graphs: "WeakKeyDictionary[GridWorld, nx.DiGraph]" = WeakKeyDictionary()
@@ -91,8 +90,3 @@ def optimal_path(
         actions.append(action)
         state = int(world.transitions[state, action])
     return actions
-
-
-def coverage(store: EpisodeStore, world: GridWorld) -> float:
-    """Share in [0, 1] of the states that can be reached from land that the episodes visit."""
-    return len(store.frames) / int(world.reachable.sum())

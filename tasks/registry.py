@@ -3,37 +3,50 @@
 import importlib
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import gymnasium as gym
 
 from tasks.doors_task import DoorsTask
-from tasks.goals import SymbolicGoal, fixed_world
+from tasks.environments import FOUR_ROOMS, make_minigrid
+from tasks.goals import fixed_world
+from tasks.objects import make_objects_task
+from tasks.objects.world import needs_objects
+from tasks.point_rooms import point_rooms, point_rooms_pixels
 from tasks.rooms import ROOM_SIZE, ROOMS_IDS
+from tasks.rooms_many import RoomsMany
 from tasks.suite import Bins, fitting_bins
 from tasks.task import Task
+from tasks.trip.task import TRIPS, trip_task
 
 EnvOptions = Callable[[int], dict[str, int]]
 
 
 def _env_task(
-    layout_seed: int,
     *,
+    layout_seed: int,
     name: str,
     env_id: str,
     bins: Bins | None = None,
     options: EnvOptions | None = None,
 ) -> Task:
     """The task of reaching any cell of a MiniGrid environment, with the bins that it fills."""
-    try:
-        env = gym.make(env_id, **(options(layout_seed) if options else {}))
-    except gym.error.Error as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"task '{name}' cannot be made ({reason}); choose another.") from error
+    env = make_minigrid(env_id, **(options(layout_seed) if options else {}))
     world = fixed_world(env, layout_seed)
     env.close()
     return Task(
         name=name, layout_seed=layout_seed, world=world, bins=bins or fitting_bins(world, _LADDER)
     )
+
+
+def _minigrid_task(env_id: str, layout_seed: int) -> Any:
+    """The task in a MiniGrid world: of cells alone, or of objects too."""
+    env = make_minigrid(env_id)
+    of_objects = needs_objects(env, layout_seed)
+    env.close()
+    if of_objects:
+        return make_objects_task(env_id, layout_seed)
+    return _env_task(layout_seed=layout_seed, name=env_id, env_id=env_id)
 
 
 def _rooms_options(layout_seed: int) -> dict[str, int]:
@@ -48,64 +61,83 @@ _BINS: dict[str, Bins] = {
     "rooms-tiny": (("short", 2, 5), ("medium", 5, 10)),
     "rooms-lava": _NEAR,
 }
-_FOUR_ROOMS = "MiniGrid-FourRooms-v0"
 _LAVA_CROSSING = "MiniGrid-LavaCrossingS9N2-v0"
 
 
 def _rooms_doors(layout_seed: int) -> DoorsTask:
-    rooms = TASKS["rooms"](layout_seed)
+    rooms = TASKS["rooms"](layout_seed=layout_seed)
     # Detours are long: of the shorter bins hardly a pair has one.
     return DoorsTask(name="rooms-doors", rooms=rooms, room_size=ROOM_SIZE, bins=_LADDER[2:])
 
 
-TASKS: dict[str, Callable[[int], Task | DoorsTask]] = {
+GYM = "gym:"  # before any gymnasium id
+PARTS_OF_A_TASK = ("name", "spec", "suite", "batch", "observe", "is_success")
+TASKS: dict[str, Callable[[int], Any]] = {
     **{
         name: partial(_env_task, name=name, env_id=env_id, bins=_BINS[name], options=_rooms_options)
         for name, env_id in ROOMS_IDS.items()
     },
-    "four-rooms": partial(_env_task, name="four-rooms", env_id=_FOUR_ROOMS, bins=_NEAR),
-    _FOUR_ROOMS: partial(_env_task, name=_FOUR_ROOMS, env_id=_FOUR_ROOMS, bins=_NEAR),
+    "four-rooms": partial(_env_task, name="four-rooms", env_id=FOUR_ROOMS, bins=_NEAR),
+    FOUR_ROOMS: partial(_env_task, name=FOUR_ROOMS, env_id=FOUR_ROOMS, bins=_NEAR),
     _LAVA_CROSSING: partial(_env_task, name=_LAVA_CROSSING, env_id=_LAVA_CROSSING, bins=_NEAR[:2]),
     "rooms-doors": _rooms_doors,
+    "rooms-many": partial(RoomsMany, name="rooms-many", bins=_LADDER),
+    **{name: partial(trip_task, name=name) for name in TRIPS},
+    "point-rooms": point_rooms,
+    "point-rooms-pixels": point_rooms_pixels,
 }
 
 
-def build_env(name: str, layout_seed: int, *, max_steps: int) -> SymbolicGoal:
-    """The real MiniGrid environment of a task of ours, or of a registered MiniGrid id.
+def build_task(name: str, layout_seed: int, *, view: str = "full", **options: Any) -> Any:
+    """Build a task by name, by a gymnasium id, or by the import path of your own.
 
     Args:
-        max_steps: env steps after which an episode is truncated.
-    """
-    env_id = {**ROOMS_IDS, "four-rooms": _FOUR_ROOMS}.get(name, name)
-    if env_id not in gym.registry:
-        raise _unknown(name, "it is no gymnasium id either")
-    options = _rooms_options(layout_seed) if name in ROOMS_IDS else {}
-    return SymbolicGoal(gym.make(env_id, **options), layout_seed=layout_seed, max_steps=max_steps)
-
-
-def build_task(name: str, layout_seed: int) -> Task | DoorsTask:
-    """Build a task by name, by a registered MiniGrid id, or by the import path of your own.
-
-    Args:
-        name: a key of `TASKS`, the gymnasium id of a MiniGrid world of walls and lava, or the path
-            `module.factory` of a function or class that takes a layout seed and returns a `Task`.
+        name: a key of `TASKS`; the id of a MiniGrid world; `gym:` and any gymnasium id; or the path
+            `module.factory` of a function or class that takes a layout seed and returns a task.
         layout_seed: fixes the world.
+        view: "full", or "partial" for MiniGrid's 7 x 7 cells before the agent.
+        options: what else the config sets of a task, which those of `gym:` alone have.
+
+    Raises:
+        ValueError: there is no such task, or it has no such options.
     """
     if layout_seed < 0:
         raise ValueError(f"layout_seed = {layout_seed} must be 0 or more; give another seed.")
-    if name in TASKS:
-        return TASKS[name](layout_seed)
-    if name in gym.registry:
-        return _env_task(layout_seed, name=name, env_id=name)
-    task = _imported_factory(name)(layout_seed)
-    if not isinstance(task, Task | DoorsTask):
+    if name.startswith(GYM):
+        if view != "full":
+            raise ValueError(f"task.view = {view!r}; task.name = {name} has only its own, full.")
+        from tasks.gymnasium_envs.task import make_gym_task
+
+        return make_gym_task(name, layout_seed, **options)
+    for option, value in options.items():
         raise ValueError(
-            f"task '{name}' returned a {type(task).__name__}; its factory must return a tasks.Task."
+            f"task.{option} = {value!r} is for tasks called {GYM}<id>; task.name = {name} has its "
+            "own goals and its own rule of success."
+        )
+    task = _whole_view(name, layout_seed)
+    if view == "full":
+        return task
+    from tasks.partial import partial_view
+
+    return partial_view(task)
+
+
+def _whole_view(name: str, layout_seed: int) -> Any:
+    if name in TASKS:
+        return TASKS[name](layout_seed=layout_seed)
+    if name in gym.registry:
+        return _minigrid_task(name, layout_seed)
+    task = _imported_factory(name)(layout_seed)
+    missing = [part for part in PARTS_OF_A_TASK if not hasattr(task, part)]
+    if missing:
+        raise ValueError(
+            f"task '{name}' returned a {type(task).__name__} without {', '.join(missing)}; its "
+            "factory must return a task, see docs/your-own-environment.md."
         )
     return task
 
 
-def _imported_factory(path: str) -> Callable[[int], Task]:
+def _imported_factory(path: str) -> Callable[[int], Any]:
     module_name, _, attribute = path.rpartition(".")
     if not module_name:
         raise _unknown(path, None)

@@ -80,7 +80,7 @@ def test_damaged_and_foreign_data_are_named(command: Command, refused: Refused) 
     assert code == 0
     folder = next(Path("data").iterdir())
     assert str(folder) in out
-    frames = folder / "frames.npz"
+    frames = folder / "frames.bin"
     content = frames.read_bytes()
     frames.write_bytes(content[: len(content) // 2])
     said = refused(f"train --config tiny {SHORT}")

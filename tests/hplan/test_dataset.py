@@ -76,12 +76,12 @@ def test_damaged_arrays_are_named(store, tmp_path, name, damage):
         EpisodeStore.load(folder)
 
 
-def test_every_truncation_of_the_metadata_is_noticed(store, tmp_path):
+def test_truncations_of_the_metadata_are_noticed(store, tmp_path):
     folder = tmp_path / "walks"
     store.save(folder)
     path = folder / "metadata.json"
     content = path.read_bytes().rstrip()
-    for size in range(len(content)):
+    for size in (*range(0, len(content), 13), len(content) - 1):
         path.write_bytes(content[:size])
         with pytest.raises(ValueError, match="metadata.json is truncated or altered"):
             EpisodeStore.load(folder)
@@ -193,3 +193,22 @@ def test_a_sample_is_of_distinct_frames_from_first_to_last(store, most):
     assert (sample[0] == store.frames[0]).all()
     kept = {frame.tobytes() for frame in sample}
     assert kept <= {frame.tobytes() for frame in store.frames} and len(kept) == len(sample)
+
+
+def test_actions_are_looked_at_where_they_were_taken():
+    spec = ObservationSpec(kind="vector", shape=(1,), action_low=(1.0,), action_high=(2.0,))
+    settings = {
+        "frames": np.zeros((1, 1), np.float32),
+        "frame_index": np.zeros((1, 3), np.int32),
+        "lengths": np.array([1]),
+        "spec": spec,
+    }
+    EpisodeStore(actions=np.float32([[[1.5], [0.0]]]), **settings)
+    for action in (0.5, np.nan):
+        with pytest.raises(ValueError, match=f"actions run from {action} to {action}"):
+            EpisodeStore(actions=np.float32([[[action], [1.5]]]), **settings)
+
+
+def test_many_numbered_actions_need_a_wider_type():
+    assert replace(SPEC, num_actions=128).action_dtype == np.int8
+    assert replace(SPEC, num_actions=129).action_dtype == np.int16

@@ -1,14 +1,21 @@
 """Collection: determinism, truth to the world, and the wandering itself."""
 
 import hashlib
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
+from hplan.dataset import CollectionStopped
+from hplan.joining import joined
 from tasks import Wanderer, build_task
-from tasks.collect import EPISODES_PER_CHUNK, collect
+from tasks.collect import EPISODES_PER_CHUNK, Collection, behaviour_of, collect, collect_chunks
 from tasks.simulator import FORWARD
+from tasks.sources import data_source
 
 E, T = 31, 37
 TASK = build_task("rooms-tiny", 0)
@@ -96,6 +103,124 @@ def test_metadata_tell_the_origin():
             "lava_probability": 0.1,
         },
     }
+
+
+def test_behaviour_names_what_wanders():
+    named = {"policy": "tasks.wander.Wanderer"}
+    assert behaviour_of(Wanderer(bump_probability=0.1)) == {
+        **named,
+        "forward_probability": 0.7,
+        "bump_probability": 0.1,
+        "turn_persistence": 0.8,
+        "lava_probability": 0.1,
+    }
+    assert behaviour_of(Wanderer) == named
+    assert behaviour_of("mine.Policy") == {"policy": "mine.Policy"}
+    assert behaviour_of(behaviour_of) == {"policy": "tasks.collect.behaviour_of"}
+
+
+def test_a_collection_is_what_collect_gives_from_any_chunk_on():
+    task = replace(TASK, episodes_per_chunk=13)
+    settings = {"num_episodes": E, "episode_length": T, "seed": 0}
+    source = Collection(task=task, **settings)
+    whole = task.collect(**settings)
+    assert source.metadata() == whole.metadata
+    assert _same(joined(source.chunks(0), {}), whole)
+    rest = [chunk.actions for chunk in source.chunks(1)]
+    assert [len(actions) for actions in rest] == [13, 5]
+    assert np.array_equal(np.concatenate(rest), whole.actions[13:])
+    assert list(source.chunks(3)) == []
+    assert _same(source.held_out(7, 5), task.collect(num_episodes=7, episode_length=T, seed=5))
+
+
+def test_a_policy_takes_the_place_of_the_tasks_own():
+    policy = Wanderer(forward_probability=0.0, bump_probability=0.0)
+    source = Collection(task=TASK, num_episodes=3, episode_length=T, seed=0, policy=policy)
+    (chunk,) = source.chunks(0)
+    held_out = source.held_out(3, 1)
+    assert (chunk.actions != FORWARD).all() and (held_out.actions != FORWARD).all()
+    assert source.metadata()["behaviour"]["forward_probability"] == 0.0
+    with pytest.raises(ValueError, match="wanders by itself, with a tasks.Wanderer; 'my.Policy'"):
+        next(Collection(**{**vars(source), "policy": "my.Policy"}).chunks(0))
+
+
+class Silent:
+    """A task that does not wander."""
+
+    name, layout_seed, spec = "silent", 0, TASK.spec
+
+
+def test_a_task_that_does_not_wander_needs_a_dataset():
+    settings = {"policy": "", "num_episodes": 3, "episode_length": T, "seed": 0}
+    source = data_source(Silent(), minari="", **settings)
+    assert source.held_out(3, 1) is None
+    with pytest.raises(ValueError, match="'silent' has no behaviour policy to collect with; give"):
+        source.metadata()
+    with pytest.raises(ValueError, match="give one of them"):
+        data_source(TASK, **{**settings, "minari": "a/b-v0", "policy": "mine.Policy"})
+
+
+class Fragile:
+    """A task that breaks in the process that collects its second chunk."""
+
+    name, layout_seed, episodes_per_chunk = "fragile", 0, 2
+    behaviour: ClassVar = {}
+
+    def __init__(self, kills: bool) -> None:
+        self.kills = kills
+
+    def wander(self, num_episodes, episode_length, generator, policy=None):
+        if num_episodes == 2:
+            return TASK.wander(num_episodes, episode_length, generator)
+        if self.kills:
+            os._exit(1)
+        kept = TASK.wander(num_episodes, episode_length, generator)
+        raise CollectionStopped("task 'fragile' broke at env step 7.", kept)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kills", "message"), [(False, "broke at env step 7"), (True, "killed")])
+def test_what_breaks_in_another_process_is_told_and_its_episodes_come(kills, message):
+    chunks = collect_chunks(Fragile(kills), num_episodes=3, episode_length=T, seed=0, num_workers=2)
+    with pytest.raises(CollectionStopped, match=message) as error:
+        list(chunks)
+    assert kills or error.value.kept.num_episodes == 1
+
+
+PEAK = """
+import resource, sys
+from pathlib import Path
+from hplan.dataset_writer import DatasetWriter
+from tasks import build_task
+from tasks.collect import Collection
+
+source = Collection(
+    task=build_task("rooms", 0), num_episodes=int(sys.argv[1]), episode_length=150, seed=0
+)
+with DatasetWriter(Path(sys.argv[2]), metadata={}, asked={}) as writer:
+    for chunk in source.chunks(0):
+        writer.append(chunk)
+    writer.finish()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_memory_does_not_grow_with_the_number_of_episodes(tmp_path):
+    kib = [
+        int(
+            subprocess.run(
+                [sys.executable, "-c", PEAK, str(count), str(tmp_path / str(count))],
+                capture_output=True,
+                check=True,
+                text=True,
+            ).stdout
+        )
+        for count in (5_000, 50_000)
+    ]
+    # In memory 45,000 more episodes would take 34 MB, and twice that while they are joined.
+    assert kib[1] - kib[0] < 8_000, kib
 
 
 @pytest.mark.parametrize("name", ["num_episodes", "episode_length", "num_workers"])

@@ -9,9 +9,9 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from tasks import TASKS, build_task
+from tasks.environments import build_env
 from tasks.goals import SymbolicGoal
 from tasks.oracle import optimal_path
-from tasks.registry import build_env
 
 LAYOUT_SEED, MAX_STEPS = 3, 29
 

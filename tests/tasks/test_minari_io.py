@@ -3,14 +3,15 @@
 import errno
 from dataclasses import replace
 
-import gymnasium as gym
 import minari
 import numpy as np
 import pytest
-from minari.data_collector import EpisodeBuffer
 
+from hplan.joining import joined
 from tasks import build_task
-from tasks.minari_io import export_minari, import_minari, minari_nbytes
+from tasks.minari_io import export_minari, minari_nbytes
+from tasks.minari_source import import_minari
+from tests.hplan.walks import SPECS, same_episodes, walks
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is set to None", "ignore:env_spec is None")
 E, T, ID = 3, 11, "hplan/walks-v0"
@@ -30,7 +31,17 @@ def _assert_same(first, second) -> None:
     for name in ("frames", "frame_index", "actions", "lengths"):
         mine, other = getattr(first, name), getattr(second, name)
         assert mine.dtype == other.dtype and np.array_equal(mine, other), name
-    assert (first.spec, first.metadata) == (second.spec, second.metadata)
+    assert (first.spec, first.metadata) == (second.spec, {**second.metadata, "minari": ID})
+
+
+@pytest.mark.parametrize("kind", SPECS)
+def test_every_kind_of_observation_and_action_comes_back(kind):
+    store = walks(kind)
+    export_minari(store, ID)
+    again = import_minari(ID)
+    assert same_episodes(again, store)
+    assert len(again.frames) == len(joined([store], {}).frames)
+    assert again.metadata == {**store.metadata, "minari": ID}
 
 
 @pytest.mark.parametrize(("name", "num_episodes"), [("rooms-large", E), ("rooms-tiny", 103)])
@@ -93,21 +104,3 @@ def test_full_disk_leaves_nothing(datasets_path, monkeypatch):
     with pytest.raises(ValueError, match="was not written .*No space left"):
         export_minari(_store(num_episodes=101), ID)
     assert not (datasets_path / ID).exists()
-
-
-def test_dataset_of_something_else_is_refused():
-    buffer = EpisodeBuffer(
-        observations=np.zeros((3, 5), np.float32),
-        actions=np.zeros((2, 1), np.float32),
-        rewards=[0.0, 0.0],
-        terminations=[False, True],
-        truncations=[False, False],
-    )
-    minari.create_dataset_from_buffers(
-        "hplan/points-v0",
-        [buffer],
-        observation_space=gym.spaces.Box(-1, 1, (5,)),
-        action_space=gym.spaces.Box(-1, 1, (1,)),
-    )
-    with pytest.raises(ValueError, match="only symbolic grids"):
-        import_minari("hplan/points-v0")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tasks import GridWorld, build_task
-from tasks.oracle import coverage, optimal_path, optimal_steps, optimal_steps_to_cell
+from tasks.oracle import optimal_path, optimal_steps, optimal_steps_to_cell
 
 LAYOUT_SEED = 5
 MOVES = {0: (1, 0), 1: (0, 1), 2: (-1, 0), 3: (0, -1)}
@@ -65,10 +65,3 @@ def test_what_cannot_be_reached_is_said():
     assert (steps[world.all_states[:, 0] < 3] >= 0).all()
     with pytest.raises(ValueError, match="cannot be reached"):
         optimal_path(world, (5, 2, 0), (1, 1))
-
-
-def test_coverage_counts_visited_states():
-    task = build_task("rooms-tiny", LAYOUT_SEED)
-    store = task.collect(num_episodes=2, episode_length=7, seed=0)
-    seen = {image.tobytes() for episode in range(2) for image in store.observations(episode)}
-    assert coverage(store, task.world) == len(seen) / task.world.num_states

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tasks import TASKS, build_task
-from tasks.registry import build_env
+from tasks.environments import build_env
 
 OWN = """
 import gymnasium as gym

@@ -1,0 +1,177 @@
+"""What a dataset covers: of the world's states, of its distances, and clips for each level."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from hplan.dataset import EpisodeStore
+from tasks.oracle import optimal_steps_to_cell
+from tasks.simulator import GridWorld
+
+_MOST_LANDMARKS = 32
+_MOST_STATES = 20_000
+
+
+@runtime_checkable
+class CountsStates(Protocol):
+    """A task that knows how many states there are, each of which looks different."""
+
+    @property
+    def num_reachable_states(self) -> int:
+        """States that an agent can come to be in."""
+
+
+@runtime_checkable
+class KnowsDistances(Protocol):
+    """A task that knows shortest ways."""
+
+    def distances_to_a_goal(self, num_states: int) -> tuple[np.ndarray, np.ndarray]:
+        """Observations of states, and their env steps to one goal."""
+
+
+@runtime_checkable
+class HasGridWorld(Protocol):
+    """A task in a world whose shortest ways can be looked up."""
+
+    @property
+    def world(self) -> GridWorld:
+        """Walls, lava and transitions."""
+
+
+def coverage(chunks: Iterable[EpisodeStore], task: Any, needs: Sequence[int]) -> dict[str, Any]:
+    """Measure what the episodes of a dataset cover, a chunk at a time.
+
+    `longest_joined` is the largest distance between two states that one episode joins, on the
+    shortest way from the earlier to the later, as far as landmarks can tell: the distances of two
+    states to a third differ by no more than that. Where no shortest ways are known it is env steps
+    between observations that differ, which a walk in circles has too.
+
+    Args:
+        chunks: stores with the same `frames`, as `hplan.dataset_files.stored_chunks` gives them.
+        task: may be `CountsStates`, `KnowsDistances`, `HasGridWorld`.
+        needs: for each level, bottom first, env steps of a clip that it learns from.
+
+    Returns:
+        Plain data: num_episodes, num_steps, distinct_observations, distinct_per_episode (mean),
+        reachable_states, visited (share of them; None where not known), longest_joined,
+        longest_joined_by ("shortest way" or "env steps"), and for each level in `clips` its
+        env_steps, clips, and share of the episodes that hold one.
+    """
+    num_episodes = num_steps = distinct = num_frames = joined_by_walk = 0
+    clips, holders = np.zeros((2, len(needs)), np.int64)
+    joined: float | None = None
+    distances: np.ndarray | None = None
+    for number, chunk in enumerate(chunks):
+        if number == 0:
+            num_frames = len(chunk.frames)
+            is_grid = chunk.spec.kind == "grid"
+            distances = _frame_distances(task, chunk.frames) if is_grid else None
+        num_episodes += chunk.num_episodes
+        num_steps += chunk.num_steps
+        distinct += int(_distinct_per_episode(chunk).sum())
+        clips += np.array([chunk.windows_of(need) for need in needs], np.int64)
+        holders += np.array([(chunk.lengths >= need).sum() for need in needs], np.int64)
+        joined_by_walk = max(joined_by_walk, _longest_walk(chunk))
+        if distances is not None:
+            joined = max(joined or 0.0, _longest_joined(chunk, distances))
+    reachable = _reachable_states(task)
+    return {
+        "num_episodes": num_episodes,
+        "num_steps": num_steps,
+        "distinct_observations": num_frames,
+        "distinct_per_episode": distinct / num_episodes,
+        "reachable_states": reachable,
+        "visited": num_frames / reachable if reachable else None,
+        "longest_joined": joined_by_walk if joined is None else joined,
+        "longest_joined_by": "env steps" if joined is None else "shortest way",
+        "clips": [
+            {"env_steps": int(need), "clips": int(count), "episodes": float(held / num_episodes)}
+            for need, count, held in zip(needs, clips, holders, strict=True)
+        ],
+    }
+
+
+def coverage_lines(report: dict[str, Any]) -> list[str]:
+    """The report as lines for a person."""
+    if report["visited"] is None:
+        visited = f"{report['distinct_observations']} distinct observations"
+    else:
+        visited = (
+            f"{report['visited']:.1%} of the {report['reachable_states']} reachable states visited"
+        )
+    by = "on the shortest way" if report["longest_joined_by"] == "shortest way" else "walked"
+    return [
+        f"covers: {visited}, {report['distinct_per_episode']:.0f} observations in an episode",
+        f"covers: states up to {report['longest_joined']:.0f} env steps apart ({by}) joined by one "
+        "episode",
+        *(
+            f"covers: level {k} learns from clips of {level['env_steps']} env steps: "
+            f"{level['clips']} of them, in {level['episodes']:.0%} of the episodes"
+            for k, level in enumerate(report["clips"])
+        ),
+    ]
+
+
+def _reachable_states(task: Any) -> int | None:
+    if isinstance(task, CountsStates):
+        return task.num_reachable_states
+    if isinstance(task, HasGridWorld) and isinstance(task.world, GridWorld):
+        return int(task.world.reachable.sum())
+    return None
+
+
+def _distinct_per_episode(chunk: EpisodeStore) -> np.ndarray:
+    """(E,) how many different observations each episode has."""
+    ordered = np.sort(np.where(_is_seen(chunk), chunk.frame_index, -1), axis=1)
+    changes = np.diff(ordered, axis=1, prepend=-1) != 0
+    return changes.sum(axis=1)
+
+
+def _longest_walk(chunk: EpisodeStore) -> int:
+    """Most env steps between two observations of an episode that differ."""
+    index, seen = chunk.frame_index, _is_seen(chunk)
+    rows = np.arange(len(index))
+    last = index[rows, chunk.lengths]
+    from_start = np.where(seen & (index != index[:, :1]), np.arange(index.shape[1]), 0).max()
+    steps_to_last = chunk.lengths[:, None] - np.arange(index.shape[1])
+    to_end = np.where(seen & (index != last[:, None]), steps_to_last, 0).max()
+    return int(max(from_start, to_end))
+
+
+def _longest_joined(chunk: EpisodeStore, distances: np.ndarray) -> float:
+    """The largest fall of a distance, (L, U), NaN where not known, within one episode."""
+    seen, largest = _is_seen(chunk), 0.0
+    for to_landmark in distances:
+        along = np.where(seen, to_landmark[chunk.frame_index], np.nan)
+        farthest = np.maximum.accumulate(np.where(np.isnan(along), -np.inf, along), axis=1)
+        largest = max(largest, float((farthest - np.where(np.isnan(along), np.inf, along)).max()))
+    return largest
+
+
+def _is_seen(chunk: EpisodeStore) -> np.ndarray:
+    """(E, T + 1) bool: not padding."""
+    return np.arange(chunk.frame_index.shape[1]) <= chunk.lengths[:, None]
+
+
+def _frame_distances(task: Any, frames: np.ndarray) -> np.ndarray | None:
+    """(L, U) env steps of each frame to L landmarks, NaN where not known; None where none is."""
+    if isinstance(task, HasGridWorld) and isinstance(task.world, GridWorld):
+        observations, steps = _landmark_distances(task.world)
+    elif isinstance(task, KnowsDistances):
+        observations, steps = task.distances_to_a_goal(_MOST_STATES)
+    else:
+        return None
+    column = {seen.tobytes(): i for i, seen in enumerate(observations)}
+    columns = np.array([column.get(frame.tobytes(), -1) for frame in frames])
+    if (columns < 0).all():
+        return None
+    known = np.where(np.atleast_2d(steps) < 0, np.nan, np.atleast_2d(steps))
+    return np.where(columns < 0, np.nan, known[:, columns])
+
+
+def _landmark_distances(world: GridWorld) -> tuple[np.ndarray, np.ndarray]:
+    """(S, ...) observations of all states, and their (L, S) env steps to cells spread evenly."""
+    numbers = np.linspace(0, world.num_land_cells - 1, min(_MOST_LANDMARKS, world.num_land_cells))
+    cells = world.cells[numbers.astype(int)]
+    return world.frames(), np.stack([optimal_steps_to_cell(world, tuple(c)) for c in cells])

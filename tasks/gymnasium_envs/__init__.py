@@ -1,0 +1,1 @@
+"""Any registered gymnasium environment as a task; see docs/your-own-environment.md."""

@@ -1,0 +1,106 @@
+"""When a goal of a gymnasium environment counts as reached."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from hplan.dataset import EpisodeStore
+from hplan.names import find_class
+from tasks.gymnasium_envs.world import Fault, Moment, faults_of
+
+FLAGS = ("is_success", "success")  # names in `info` for the environment's own opinion
+SUCCESS = "task.success"
+Rule = Callable[[Moment, np.ndarray], bool]
+_OWN, _NEAR = "flag", "tolerance"
+
+
+def flag_in(info: dict[str, Any]) -> str | None:
+    """The name under which the environment itself says whether it succeeded."""
+    return next((name for name in FLAGS if name in info), None)
+
+
+def kind_of_rule(success: str, flag: str | None) -> str:
+    """The rule that `task.success` names: "flag", "tolerance", or a function of the user's.
+
+    Args:
+        success: as in the config; empty is the flag if there is one, else the tolerance.
+        flag: of the environment.
+
+    Raises:
+        ValueError: it names nothing, or a flag that the environment has not.
+    """
+    kind = success or (_OWN if flag else _NEAR)
+    if kind == _OWN and not flag:
+        raise ValueError(
+            f"{SUCCESS} = {_OWN}, but the environment's info has none of {', '.join(FLAGS)}; "
+            f"allowed here are {_NEAR}, or module.function of your own."
+        )
+    find_class(kind, {_OWN: flag_in, _NEAR: flag_in}, SUCCESS)
+    return kind
+
+
+def phrase(kind: str, flag: str | None, tolerance: float | None) -> str:
+    """The rule in words.
+
+    Args:
+        tolerance: in standard deviations; None where observations must equal the goal.
+    """
+    if kind == _OWN:
+        return f"the environment's own info[{flag!r}] is true"
+    if kind != _NEAR:
+        return f"{kind}(observation, goal, info) is true"
+    if tolerance is None:
+        return "the observation equals the goal"
+    return (
+        f"the observation is within {tolerance:g} standard deviations of the data from the goal, "
+        "on average over its numbers"
+    )
+
+
+def build_rule(
+    kind: str, flag: str | None, tolerance: float | None, episodes: EpisodeStore | None
+) -> Rule:
+    """Whether a goal (*spec.shape) is reached at a `Moment`; arguments as in `phrase`.
+
+    Args:
+        episodes: whose standard deviations are the unit of `tolerance`.
+    """
+    if kind == _OWN:
+        assert flag is not None
+        return lambda moment, goal: bool(moment.info.get(flag, False))
+    if kind != _NEAR:
+        return _of_user(kind)
+    if tolerance is None:
+        return lambda moment, goal: bool((moment.observation == goal).all())
+    assert episodes is not None
+    return _within(tolerance, episodes)
+
+
+def _of_user(path: str) -> Rule:
+    function = find_class(path, {}, SUCCESS)
+
+    def rule(moment: Moment, goal: np.ndarray) -> bool:
+        try:
+            with faults_of("it"):
+                return bool(function(moment.observation, goal, moment.info))
+        except Fault as fault:
+            raise ValueError(f"{SUCCESS} = {path}: {fault}; mend it.") from fault
+
+    return rule
+
+
+def _within(tolerance: float, episodes: EpisodeStore) -> Rule:
+    """By the mean absolute difference, in standard deviations of each number in the data.
+
+    Numbers that never change in the data say nothing, and are left out.
+    """
+    spread = episodes.sample().std(axis=0, dtype=np.float64)
+    varies = spread > 0
+    unit = spread[varies]
+
+    def rule(moment: Moment, goal: np.ndarray) -> bool:
+        apart = moment.observation[varies].astype(np.float64) - goal[varies]
+        return bool((np.abs(apart) / unit).sum() <= tolerance * len(unit))
+
+    return rule
