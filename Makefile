@@ -17,6 +17,7 @@ EFFORTS ?=
 BESIDE ?=
 METHOD ?=
 DATA ?=
+RENDER ?=
 POLICY ?=
 VENV ?= .venv
 PYTHON ?= python3
@@ -44,11 +45,11 @@ CURVE_FLAGS = $(if $(EFFORTS),--efforts $(EFFORTS)) $(if $(BESIDE),--beside $(BE
 PLAN_FLAGS = $(if $(ENERGY),--energy $(ENERGY)) $(if $(BUDGET_MS),--budget_ms $(BUDGET_MS))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check-interpreter collect train eval curve watch bench profile doctor tensorboard test test-all lint
+.PHONY: help setup check-interpreter collect play train eval curve watch bench profile doctor tensorboard test test-all lint
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
-	@echo "  variables: CONFIG TASK RUN LEVELS SEED DEVICES NODES RESUME=1 ENERGY BUDGET_MS DATA POLICY METHOD EPISODE EFFORTS BESIDE VENV=0"
+	@echo "  variables: CONFIG TASK RUN LEVELS SEED DEVICES NODES RESUME=1 ENERGY BUDGET_MS DATA POLICY RENDER METHOD EPISODE EFFORTS BESIDE VENV=0"
 
 setup: $(SETUP) ## only the environment (.venv); every other target does it first if needed
 
@@ -66,6 +67,9 @@ check-interpreter:
 
 collect: $(SETUP) ## collect reward-free episodes: make collect TASK=rooms, or TASK=gym:ID POLICY=module.Class
 	$(HPLAN) collect $(FLAGS)
+
+play: $(SETUP) ## play from the keyboard: make play TASK=trip-paris [RENDER=human]
+	$(HPLAN) play $(FLAGS) $(if $(RENDER),--render $(RENDER))
 
 train: $(SETUP) ## train a stack of any depth, evaluate it briefly: make train LEVELS=3
 	$(HPLAN) train $(FLAGS) $(RUN_FLAG) $(RESUME_FLAG) $(PLAN_FLAGS)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hplan.arguments import Arguments
-from hplan.collection import dataset_folder, episodes
+from hplan.collection import clip_lengths, collect_dataset, dataset_folder, episodes, load_episodes
 from hplan.command_line import read_config
 from hplan.config import Config, task_options
 from hplan.inspection import TREE, WATCH
@@ -42,15 +42,19 @@ def collect(arguments: Arguments) -> None:
     config = read_config(arguments)
     if config_printed(arguments, config):
         return
+    from tasks.coverage import coverage_lines, dataset_coverage
+    from tasks.sources import data_source
+
     task = _task(config)
-    folder = dataset_folder(config)
-    already = folder.exists()
-    store = episodes(config, task)
+    already = dataset_folder(config).exists()
+    folder = collect_dataset(config, task, data_source(task, config.data, seed=config.seed))
+    report = dataset_coverage(folder, task, clip_lengths(config))
     say(
-        f"collect: {'found' if already else 'wrote'} {folder}: {store.num_episodes} episodes, "
-        f"{store.num_steps} env steps, {len(store.frames)} distinct observations, "
-        f"{store.nbytes / 2**20:.0f} MiB in memory"
+        f"collect: {'found' if already else 'wrote'} {folder}: {report['num_episodes']} episodes, "
+        f"{report['num_steps']} env steps, {report['distinct_observations']} distinct observations"
     )
+    for line in coverage_lines(report):
+        say(line)
 
 
 def train(arguments: Arguments) -> None:
@@ -77,33 +81,28 @@ def train(arguments: Arguments) -> None:
     from hplan.suited import suited
     from hplan.task import with_goals
     from hplan.trainer import Interrupted
+    from tasks.sources import data_source
 
     task = _task(config)
     config = suited(config, task.spec)
-    store = episodes(config, task)
+    source = data_source(task, config.data, seed=config.seed)
+    store = episodes(config, task, source)
     task = with_goals(task, store)
     module = build_training(config, task, store)
+    total = config.training.num_updates
     continues = f"`make train RESUME=1 RUN={run_dir}` continues it"
     if not is_main_process():
-        train_run(config, task, store, module, run_dir)
+        train_run(config, task, source, store, module, run_dir)
         return
     if not resume:
         create_run(run_dir, config)
     try:
         with locked(run_dir):
-            train_run(config, task, store, module, run_dir)
+            train_run(config, task, source, store, module, run_dir)
             if config.evaluation.episodes_per_bin:
-                evaluate_run(
-                    config,
-                    task,
-                    module.levels,
-                    run_dir,
-                    store.sample(),
-                    update=config.training.num_updates,
-                    brief=True,
-                )
+                levels, bank = module.levels, store.sample()
+                evaluate_run(config, task, levels, run_dir, bank, update=total, brief=True)
     except Interrupted as stop:
-        total = config.training.num_updates
         raise Stopped(f"interrupted at update {stop.update} of {total}; {continues}") from stop
     except KeyboardInterrupt as stop:
         raise Stopped(f"interrupted; {continues} from its last checkpoint") from stop
@@ -118,15 +117,15 @@ def evaluate(arguments: Arguments) -> None:
         return
     from hplan.run_evaluation import evaluate_run
 
-    config, task, checkpoint = _task_of_run(config, run_dir)
-    levels = _restored(config, checkpoint, run_dir)
+    config, task, levels, checkpoint = _trained(config, run_dir)
     say(
         f"eval: task={config.task.name} levels={len(levels)} updates={checkpoint.update} "
         f"energy={config.evaluation.energy} run={run_dir}"
     )
     # What may stand for a subgoal in the trees is what the stack was trained on, if it is here.
     trained = replace(config, seed=checkpoint.config.seed)
-    bank = episodes(trained, task).sample() if dataset_folder(trained).exists() else None
+    folder = dataset_folder(trained)
+    bank = load_episodes(folder, task).sample() if folder.exists() else None
     evaluate_run(config, task, levels, run_dir, bank, update=checkpoint.update, brief=False)
 
 
@@ -140,8 +139,7 @@ def curve(arguments: Arguments) -> None:
     own = arguments.own
     efforts = read_efforts(own.get("efforts"))
     beside = [run_folder(name, config) for name in own.get("beside", "").split(",") if name]
-    config, task, checkpoint = _task_of_run(config, run_dir)
-    levels = _restored(config, checkpoint, run_dir)
+    config, task, levels, _ = _trained(config, run_dir)
     say(f"curve: task={config.task.name} levels={len(levels)} run={run_dir}")
     curve_of_run(config, task, levels, run_dir, efforts=efforts, beside=beside)
 
@@ -153,11 +151,14 @@ def _task(config: Config) -> "Task":
     return build_task(config.task.name, config.task.layout_seed, **task_options(config.task))
 
 
-def _task_of_run(config: Config, run_dir: Path) -> "tuple[Config, Task, Checkpoint]":
-    """A run's config and task, and its last checkpoint, which must read what the task shows."""
-    from hplan.checkpoint import load_checkpoint
+def _trained(config: Config, run_dir: Path) -> "tuple[Config, Task, nn.ModuleList, Checkpoint]":
+    """A run's config, task and stack, and its last checkpoint, which must read what is seen now."""
+    from hplan.accelerator import accelerator
+    from hplan.checkpoint import load_checkpoint, restore
     from hplan.suited import suited
-    from hplan.task import NeedsEpisodes, with_goals
+    from hplan.task import NeedsEpisodes
+    from levels.build import build_levels
+    from tasks.sources import data_source
 
     checkpoint, task = load_checkpoint(run_dir), _task(config)
     if task.spec != checkpoint.spec:
@@ -166,23 +167,18 @@ def _task_of_run(config: Config, run_dir: Path) -> "tuple[Config, Task, Checkpoi
             f"{task.spec}; train again"
         )
     if isinstance(task, NeedsEpisodes):
-        task = with_goals(task, episodes(replace(config, seed=checkpoint.config.seed), task))
-    return suited(config, task.spec), task, checkpoint
-
-
-def _restored(config: Config, checkpoint: "Checkpoint", run_dir: Path) -> "nn.ModuleList":
-    from hplan.accelerator import accelerator
-    from hplan.checkpoint import restore
-    from levels.build import build_levels
-
+        data = replace(config, seed=checkpoint.config.seed)
+        store = episodes(data, task, data_source(task, data.data, seed=data.seed))
+        task = task.with_episodes(store)
+    config = suited(config, task.spec)
     levels = build_levels(level_configs(config.hierarchy), checkpoint.spec)
     restore(levels, checkpoint, run_dir)
     levels.to(accelerator(config))
-    if not config.agent.compile:
-        return levels
-    from hplan.compiled import compiled
+    if config.agent.compile:
+        from hplan.compiled import compiled
 
-    return compiled(levels)
+        levels = compiled(levels)
+    return config, task, levels, checkpoint
 
 
 def bench(arguments: Arguments) -> None:
@@ -231,18 +227,26 @@ def profile(arguments: Arguments) -> None:
     if run_dir is None:
         config, task, levels = _fresh(config)
     else:
-        config, task, checkpoint = _task_of_run(config, run_dir)
-        levels = _restored(config, checkpoint, run_dir)
+        config, task, levels, _ = _trained(config, run_dir)
     show(profile_planning(levels.eval(), config, task, fresh=run_dir is None))
+
+
+def play(arguments: Arguments) -> None:
+    """Lets you play a task from the keyboard."""
+    config = read_config(arguments)
+    if config_printed(arguments, config):
+        return
+    from tasks.play import play as play_task
+
+    play_task(_task(config), seed=config.seed, render=arguments.own.get("render", "text"))
 
 
 def doctor(arguments: Arguments) -> None:
     """Tells what this machine has, and whether the tasks build."""
-    from hplan.doctor import check_tasks, machine_report
+    from hplan.doctor import check_tasks, machine_report, show
     from tasks import TASKS, build_task
 
-    for name, fact in machine_report().items():
-        say(f"{name:12} {fact}")
+    show(machine_report())
     check_tasks(TASKS, build_task)
 
 
@@ -257,6 +261,7 @@ COMMANDS = {
     "watch": WATCH,
     "tree": TREE,
     "bench": Command(run=bench),
+    "play": Command(run=play, own={"render": "text (in the terminal) or human (a window)"}),
     "profile": Command(run=profile),
     "doctor": Command(run=doctor),
 }

@@ -9,6 +9,7 @@ import numpy as np
 
 from hplan.config import Config
 from hplan.files import as_file_name
+from hplan.level_config import level_configs, strides
 from hplan.shell import Stopped, say
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def dataset_folder(config: Config) -> Path:
     return folder / "-".join(parts)
 
 
-def collect_dataset(config: Config, source: Source) -> Path:
+def collect_dataset(config: Config, task: Reads, source: Source) -> Path:
     """The folder of the episodes; those that are missing are written to it, chunk by chunk.
 
     Raises:
@@ -89,6 +90,7 @@ def collect_dataset(config: Config, source: Source) -> Path:
 
     folder = dataset_folder(config)
     if folder.exists():
+        check_dataset(folder, task)
         return folder
     with DatasetWriter(folder, metadata=source.metadata(), asked=source.asked()) as writer:
         if not writer.is_done:
@@ -122,9 +124,16 @@ def _kept(writer: "DatasetWriter") -> str:
     )
 
 
-def episodes(config: Config, task: Reads, source: Source | None = None) -> "EpisodeStore":
+def clip_lengths(config: Config) -> list[int]:
+    """For each level, bottom first, env steps of a clip that it learns from."""
+    levels = level_configs(config.hierarchy)
+    pairs = zip(levels, strides(levels), strict=True)
+    return [stride * level.loss.rollout_depth for level, stride in pairs]
+
+
+def episodes(config: Config, task: Reads, source: Source) -> "EpisodeStore":
     """The training episodes: loaded and checked, before that collected if they are missing."""
-    return load_episodes(collect_dataset(config, source or _Shim(config, task)), task)
+    return load_episodes(collect_dataset(config, task, source), task)
 
 
 def load_episodes(folder: Path, task: Reads) -> "EpisodeStore":
@@ -134,22 +143,29 @@ def load_episodes(folder: Path, task: Reads) -> "EpisodeStore":
         ValueError: they are not, or the dataset is damaged.
     """
     from hplan.dataset import EpisodeStore
-    from hplan.dataset_files import read_metadata
 
-    if MINARI in read_metadata(folder)["metadata"]:
-        store = EpisodeStore.load(folder)
-    else:
-        store = EpisodeStore.load(folder, task=task.name, layout_seed=task.layout_seed)
-    if store.spec != task.spec:
+    check_dataset(folder, task)
+    return EpisodeStore.load(folder)
+
+
+def check_dataset(folder: Path, task: Reads) -> None:
+    """Refuses a dataset that is not of the task, nor of others with the same looks."""
+    from hplan.dataset import ObservationSpec
+    from hplan.dataset_files import check_origin, read_metadata
+
+    content = read_metadata(folder)
+    if MINARI not in content["metadata"]:
+        check_origin(folder, content, task=task.name, layout_seed=task.layout_seed)
+    spec = ObservationSpec.from_dict(content["spec"])
+    if spec != task.spec:
         raise ValueError(
-            f"dataset {folder} has {store.spec}, task.name = {task.name} has {task.spec}; give the "
-            "task that it was collected in, or another data.folder."
+            f"dataset {folder} has {spec}, task.name = {task.name} has {task.spec}; give the task "
+            "that it was collected in, or another data.folder."
         )
-    return store
 
 
 def clip_sources(
-    config: Config, source: Any, store: "EpisodeStore"
+    config: Config, source: Source, store: "EpisodeStore"
 ) -> tuple["ClipSampler", "ClipBatch"]:
     """Where training draws its clips, and the held-out clips of validation.
 
@@ -159,8 +175,6 @@ def clip_sources(
     from hplan.data import ClipSampler
 
     training = config.training
-    if not hasattr(source, "held_out"):
-        source = _Shim(config, source)
     held_out = source.held_out(HELD_OUT_EPISODES, config.seed + HELD_OUT_SEED)
     if held_out is None or not held_out.fraction_with(training.clip_length):
         store, held_out = split(store, training.clip_length)
@@ -171,6 +185,7 @@ def clip_sources(
             clip_length=training.clip_length,
             num_goals=training.num_goals,
             seed=config.seed,
+            evenly=training.evenly,
         )
         for of, batch_size in ((store, training.batch_size), (held_out, HELD_OUT_CLIPS))
     )
@@ -200,25 +215,3 @@ def split(store: "EpisodeStore", clip_length: int) -> tuple["EpisodeStore", "Epi
         )
         for rows in (np.setdiff1d(np.arange(store.num_episodes), last), last)
     )
-
-
-class _Shim:  # goes away with the patch to hplan/__main__.py and hplan/run_training.py
-    def __init__(self, config: Config, task: Any) -> None:
-        self.config, self.task = config, task
-
-    def metadata(self) -> dict[str, Any]:
-        task = self.task
-        return {"task": task.name, "layout_seed": task.layout_seed, "seed": self.config.seed}
-
-    def asked(self) -> dict[str, Any]:
-        return {}
-
-    def chunks(self, first: int) -> Any:
-        yield self._collect(self.config.data.num_episodes, self.config.seed)
-
-    def held_out(self, num_episodes: int, seed: int) -> Any:
-        return self._collect(num_episodes, seed)
-
-    def _collect(self, num_episodes: int, seed: int) -> Any:
-        length = self.config.data.episode_length
-        return self.task.collect(num_episodes=num_episodes, episode_length=length, seed=seed)

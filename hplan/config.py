@@ -55,6 +55,9 @@ class TrainingConfig:
     """Clips in an update, over all devices together."""
     clip_length: int = 100
     """Env steps of a clip."""
+    evenly: Literal["starts", "steps"] = "starts"
+    """What is drawn evenly: the starts of clips, or the env steps that they hold: else the first
+    and last steps of long episodes are hardly seen."""
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     warmup_updates: int = 50

@@ -1,6 +1,7 @@
 """Batches of clips, drawn from a store of episodes as a function of seed and update alone."""
 
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 import torch
@@ -47,10 +48,19 @@ class ClipSampler:
         batch_size: clips of all processes together.
         clip_length: T, env steps.
         num_goals: G, observations of other walks beside the clips.
+        evenly: what is drawn evenly: "starts" of clips; or "steps", of which each clip has one
+            anywhere in it. Of an episode's first steps the fewest clips hold any.
     """
 
     def __init__(
-        self, store: EpisodeStore, *, batch_size: int, clip_length: int, num_goals: int, seed: int
+        self,
+        store: EpisodeStore,
+        *,
+        batch_size: int,
+        clip_length: int,
+        num_goals: int,
+        seed: int,
+        evenly: Literal["starts", "steps"] = "starts",
     ) -> None:
         self.frames = torch.from_numpy(store.frames)
         self.index = store.frame_index
@@ -62,12 +72,19 @@ class ClipSampler:
         self.clip_length = clip_length
         self.num_goals = num_goals
         self.seed = seed
+        self.evenly = evenly
 
     def draw(self, update: int) -> ClipBatch:
         """This process's share of the batch of one update; the batch is the same for any number."""
         random = np.random.default_rng((self.seed, update))
         episode = random.choice(self.long_enough, self.batch_size)
-        start = random.integers(0, self.lengths[episode] - self.clip_length + 1)
+        last = self.lengths[episode] - self.clip_length
+        if self.evenly == "starts":
+            start = random.integers(0, last + 1)
+        else:
+            step = random.integers(0, self.lengths[episode])
+            start = step - random.integers(0, self.clip_length, self.batch_size)
+            start = np.clip(start, 0, last)
         other = random.integers(0, len(self.lengths), self.num_goals)
         moment = random.integers(0, self.lengths[other] + 1)
         share = slice(

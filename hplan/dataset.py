@@ -175,7 +175,7 @@ class EpisodeStore:
         Raises:
             ValueError: the folder exists, or the disk is full; nothing half-written stays.
         """
-        from hplan.dataset_files import save_dataset
+        from hplan.dataset_writer import save_dataset
 
         save_dataset(self, Path(folder))
 

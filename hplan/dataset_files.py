@@ -10,13 +10,10 @@ A dataset is a folder with
 Format 1 had `frames.npz` and `episodes.npz` instead; it is still read.
 """
 
-import errno
 import hashlib
 import io
 import json
 import os
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -101,57 +98,12 @@ def write_metadata(
     write_atomically(folder / METADATA_FILE, text + "\n")
 
 
-def save_dataset(store: EpisodeStore, folder: Path) -> None:
-    """Write a store; a folder of that name appears whole or not at all.
-
-    Raises:
-        ValueError: the folder exists, or the disk is full.
-    """
-    if folder.exists():
-        raise ValueError(f"dataset {folder} exists; delete it or give another name.")
-    partial = None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        chunk = append_chunk(partial, 0, store, SeenFrames())
-        write_metadata(partial, store.spec, [chunk], store.metadata)
-        partial.chmod(0o755)
-        partial.rename(folder)
-    except (OSError, ValueError) as error:
-        raise not_written(error, folder, store.nbytes) from error
-    finally:
-        if partial is not None:
-            shutil.rmtree(partial, ignore_errors=True)
-
-
-def not_written(error: Exception, folder: Path, nbytes: int) -> Exception:
-    """In plain words why a dataset was not written, if that is known; else the error itself."""
-    reason = error if isinstance(error, OSError) else error.__cause__
-    code = reason.errno if isinstance(reason, OSError) else None
-    if code == errno.ENOSPC:
-        return ValueError(
-            f"the disk is full, dataset {folder} was not written; free {nbytes / 2**20:.0f} MiB at "
-            "most, or give another folder."
-        )
-    if code in (errno.ENOTEMPTY, errno.EEXIST):
-        return ValueError(
-            f"dataset {folder} was written meanwhile by another process; use that one."
-        )
-    return error
-
-
 def load_dataset(
     folder: Path, *, task: str | None = None, layout_seed: int | None = None
 ) -> EpisodeStore:
     """Read a dataset and check every byte of it; see `EpisodeStore.load`."""
     content = read_metadata(folder)
-    for key, asked in (("task", task), ("layout_seed", layout_seed)):
-        found = content["metadata"].get(key)
-        if asked is not None and found != asked:
-            raise ValueError(
-                f"dataset {folder} is of {key} {found!r}, {asked!r} was asked for; "
-                "give another folder or collect again."
-            )
+    check_origin(folder, content, task=task, layout_seed=layout_seed)
     spec = ObservationSpec.from_dict(content["spec"])
     if content["format"] == 1:
         arrays = _read_format_1(folder, content["files"])
@@ -160,6 +112,19 @@ def load_dataset(
         arrays = _read_chunks(folder, spec, chunks)
         arrays["frames"] = map_frames(folder, spec, chunks)
     return EpisodeStore(**arrays, spec=spec, metadata=content["metadata"])
+
+
+def check_origin(
+    folder: Path, content: dict[str, Any], *, task: str | None, layout_seed: int | None
+) -> None:
+    """Refuses a dataset, of that metadata, of another task or layout; None takes any."""
+    for key, asked in (("task", task), ("layout_seed", layout_seed)):
+        found = content["metadata"].get(key)
+        if asked is not None and found != asked:
+            raise ValueError(
+                f"dataset {folder} is of {key} {found!r}, {asked!r} was asked for; "
+                "give another folder or collect again."
+            )
 
 
 def stored_chunks(folder: Path) -> Iterator[EpisodeStore]:

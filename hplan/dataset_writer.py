@@ -6,10 +6,13 @@ folder is made a dataset as it is, which can be used, and which the same command
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import logging
 import os
+import shutil
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +28,6 @@ from hplan.dataset_files import (
     append_chunk,
     damaged,
     map_frames,
-    not_written,
     write_metadata,
 )
 from hplan.files import write_atomically
@@ -191,3 +193,42 @@ class DatasetWriter:
 
 def _lines(*values: dict[str, Any]) -> str:
     return "".join(json.dumps(value) + "\n" for value in values)
+
+
+def save_dataset(store: EpisodeStore, folder: Path) -> None:
+    """Write a store; a folder of that name appears whole or not at all.
+
+    Raises:
+        ValueError: the folder exists, or the disk is full.
+    """
+    if folder.exists():
+        raise ValueError(f"dataset {folder} exists; delete it or give another name.")
+    partial = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        chunk = append_chunk(partial, 0, store, SeenFrames())
+        write_metadata(partial, store.spec, [chunk], store.metadata)
+        partial.chmod(0o755)
+        partial.rename(folder)
+    except (OSError, ValueError) as error:
+        raise not_written(error, folder, store.nbytes) from error
+    finally:
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def not_written(error: Exception, folder: Path, nbytes: int) -> Exception:
+    """In plain words why a dataset was not written, if that is known; else the error itself."""
+    reason = error if isinstance(error, OSError) else error.__cause__
+    code = reason.errno if isinstance(reason, OSError) else None
+    if code == errno.ENOSPC:
+        return ValueError(
+            f"the disk is full, dataset {folder} was not written; free {nbytes / 2**20:.0f} MiB at "
+            "most, or give another folder."
+        )
+    if code in (errno.ENOTEMPTY, errno.EEXIST):
+        return ValueError(
+            f"dataset {folder} was written meanwhile by another process; use that one."
+        )
+    return error

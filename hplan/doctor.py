@@ -41,6 +41,12 @@ def machine_report() -> dict[str, str]:
     return report
 
 
+def show(report: dict[str, str]) -> None:
+    """Prints facts by name, a line each."""
+    for name, fact in report.items():
+        say(f"{name:12} {fact}")
+
+
 def check_tasks(names: Iterable[str], build: Callable[[str, int], Any]) -> None:
     """Says of each task whether it builds.
 

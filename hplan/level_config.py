@@ -23,6 +23,8 @@ class ModelConfig:
     part of the world at a time."""
     action_encoder: str = "auto"
     """What turns actions, or the macro-actions below, into this level's action."""
+    action_prior: str = "gaussian"
+    """Above the bottom, what tells which macro-actions the data would take from a latent."""
     predictor: str = "residual_mlp"
     """What predicts the latent one step of this level ahead."""
     distance: str = "embedding"

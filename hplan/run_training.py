@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hplan.checkpoint import load_checkpoint, restore
-from hplan.collection import clip_sources
+from hplan.collection import Source, clip_sources
 from hplan.config import Config
 from hplan.run_evaluation import training_probe
 from hplan.shell import say
@@ -16,9 +16,18 @@ if TYPE_CHECKING:
 
 
 def train_run(
-    config: Config, task: Any, store: "EpisodeStore", module: StackTraining, run_dir: Path
+    config: Config,
+    task: Any,
+    source: Source,
+    store: "EpisodeStore",
+    module: StackTraining,
+    run_dir: Path,
 ) -> None:
-    """Trains what is left to train, from the run's last checkpoint."""
+    """Trains what is left to train, from the run's last checkpoint.
+
+    Args:
+        source: of the episodes in `store`, for held-out ones.
+    """
     training = config.training
     first = updates_done(run_dir)
     if first >= training.num_updates:
@@ -27,7 +36,7 @@ def train_run(
         return
     if first:
         say(f"train: goes on after update {first} of {training.num_updates}")
-    sampler, validation = clip_sources(config, task, store)
+    sampler, validation = clip_sources(config, source, store)
     try:
         fit(
             module,

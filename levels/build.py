@@ -20,6 +20,8 @@ from levels.encoders import (
 )
 from levels.layers import mlp
 from levels.macro_actions import GaussianMacroActions, GaussianPrior
+from levels.map_distance import MapDistance
+from levels.map_encoder import MapEncoder, MapMacroActions, MapPredictor, MapPrior
 from levels.memory import RecurrentEncoder
 from levels.predictors import ResidualMLP
 from levels.quasimetric import QuasimetricDistance
@@ -32,19 +34,31 @@ PARTS: dict[str, dict[str, Callable[[LevelSpec], nn.Module]]] = {
         "recurrent": RecurrentEncoder,
         "mlp": MLPEncoder,
         "identity": IdentityEncoder,
+        "map": MapEncoder,
     },
     "action_encoder": {
         "one_hot": OneHotActions,
         "box": BoxActions,
         "gaussian": GaussianMacroActions,
+        "map": MapMacroActions,
     },
-    "predictor": {"residual_mlp": ResidualMLP},
-    "distance": {"embedding": EmbeddingDistance, "quasimetric": QuasimetricDistance},
+    "action_prior": {"gaussian": GaussianPrior, "map": MapPrior},
+    "predictor": {"residual_mlp": ResidualMLP, "map": MapPredictor},
+    "distance": {
+        "embedding": EmbeddingDistance,
+        "quasimetric": QuasimetricDistance,
+        "map": MapDistance,
+    },
 }
-READS = {"axial": "grid", "vector": "vector", "pixels": "pixels"}  # kinds of observations
+READS = {
+    "axial": "grid",
+    "map": "grid",
+    "vector": "vector",
+    "pixels": "pixels",
+}  # kinds of observations
 READS_ANY = ("recurrent",)
 TAKES = {"one_hot": "numbered", "box": "continuous"}  # kinds of env actions
-ABOVE_BOTTOM = {"encoder": ("mlp", "identity"), "action_encoder": ("gaussian",)}
+ABOVE_BOTTOM = {"encoder": ("mlp", "identity"), "action_encoder": ("gaussian", "map")}
 
 
 def find_part(kind: str, name: str) -> Callable[[LevelSpec], nn.Module]:
@@ -89,7 +103,9 @@ def build_levels(
         level = Level(
             encoder=find_part("encoder", model.encoder)(part_spec),
             action_encoder=find_part("action_encoder", model.action_encoder)(part_spec),
-            action_prior=None if bottom else GaussianPrior(part_spec),
+            action_prior=None
+            if bottom
+            else find_part("action_prior", model.action_prior)(part_spec),
             predictor=find_part("predictor", model.predictor)(part_spec),
             distance=find_part("distance", model.distance)(part_spec),
             inverse=inverse if config.loss.inverse_weight else None,

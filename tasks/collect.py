@@ -179,17 +179,30 @@ def _in_processes(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-_remembered: list[Wanders] = []  # of a worker process: the task, which is pickled only once
+class _Worker:
+    """What a worker process remembers: the task, which is pickled only once."""
+
+    task: Wanders
+    is_collecting = False
 
 
 def _remember(task: Wanders) -> None:
-    # Ctrl-C, which every process gets, is for the first one to tell of.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    _remembered.append(task)
+    _Worker.task = task
+    signal.signal(signal.SIGINT, _on_interrupt)
+
+
+def _on_interrupt(number: int, frame: object) -> None:
+    """Ctrl-C, which every process gets: leave the chunk, but die at no bad moment."""
+    if _Worker.is_collecting:
+        raise KeyboardInterrupt
 
 
 def _chunk_of_remembered(*arguments: Any) -> EpisodeStore:
-    return _chunk(_remembered[0], *arguments)
+    _Worker.is_collecting = True
+    try:
+        return _chunk(_Worker.task, *arguments)
+    finally:
+        _Worker.is_collecting = False
 
 
 def _library_version() -> str:

@@ -1,14 +1,19 @@
 """What a dataset covers: of the world's states, of its distances, and clips for each level."""
 
+import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from hplan.dataset import EpisodeStore
+from hplan.dataset_files import stored_chunks
+from hplan.files import write_atomically
 from tasks.oracle import optimal_steps_to_cell
 from tasks.simulator import GridWorld
 
+COVERAGE_FILE = "coverage.json"
 _MOST_LANDMARKS = 32
 _MOST_STATES = 20_000
 
@@ -90,6 +95,13 @@ def coverage(chunks: Iterable[EpisodeStore], task: Any, needs: Sequence[int]) ->
             for need, count, held in zip(needs, clips, holders, strict=True)
         ],
     }
+
+
+def dataset_coverage(folder: Path, task: Any, needs: Sequence[int]) -> dict[str, Any]:
+    """What a dataset on disk covers; kept beside it as `coverage.json`."""
+    report = coverage(stored_chunks(folder), task, needs)
+    write_atomically(folder / COVERAGE_FILE, json.dumps(report, indent=1) + "\n")
+    return report
 
 
 def coverage_lines(report: dict[str, Any]) -> list[str]:

@@ -72,6 +72,8 @@ class SymbolicGoal(gym.Wrapper, gym.utils.RecordConstructorArgs):
         base.grid, _ = Grid.decode(self.world.background)
         base.agent_pos = (int(start[0]), int(start[1]))
         base.agent_dir = int(start[2])
+        if self.render_mode == "human":
+            self.render()  # the window shows the layout that MiniGrid drew
         return self._observation(), self._info()
 
     def step(self, action: int) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:

@@ -76,6 +76,16 @@ class PartialTask:
         return self.full.success_rule
 
     @property
+    def optimal_is_exact(self) -> bool:
+        """The suite's `optimal_steps` are the fewest possible, for who sees everything."""
+        return getattr(self.full, "optimal_is_exact", True)
+
+    @property
+    def reference(self) -> str:
+        """What the suite's `optimal_steps` are, in words."""
+        return getattr(self.full, "reference", "exact")
+
+    @property
     def bins(self) -> Bins:
         """(name, low, high) of the suite, in env steps."""
         return self.full.bins

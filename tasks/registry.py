@@ -10,6 +10,7 @@ import gymnasium as gym
 from tasks.doors_task import DoorsTask
 from tasks.environments import FOUR_ROOMS, make_minigrid
 from tasks.goals import fixed_world
+from tasks.mazes import MAZES, maze_task
 from tasks.objects import make_objects_task
 from tasks.objects.world import needs_objects
 from tasks.point_rooms import point_rooms, point_rooms_pixels
@@ -92,8 +93,9 @@ def build_task(name: str, layout_seed: int, *, view: str = "full", **options: An
     """Build a task by name, by a gymnasium id, or by the import path of your own.
 
     Args:
-        name: a key of `TASKS`; the id of a MiniGrid world; `gym:` and any gymnasium id; or the path
-            `module.factory` of a function or class that takes a layout seed and returns a task.
+        name: a key of `TASKS`, or of `MAZES` with the extra `mazes`; the id of a MiniGrid world;
+            `gym:` and any gymnasium id; or the path `module.factory` of a function or class that
+            takes a layout seed and returns a task.
         layout_seed: fixes the world.
         view: "full", or "partial" for MiniGrid's 7 x 7 cells before the agent.
         options: what else the config sets of a task, which those of `gym:` alone have.
@@ -125,6 +127,8 @@ def build_task(name: str, layout_seed: int, *, view: str = "full", **options: An
 def _whole_view(name: str, layout_seed: int) -> Any:
     if name in TASKS:
         return TASKS[name](layout_seed=layout_seed)
+    if name in MAZES:
+        return maze_task(layout_seed, name=name)
     if name in gym.registry:
         return _minigrid_task(name, layout_seed)
     task = _imported_factory(name)(layout_seed)

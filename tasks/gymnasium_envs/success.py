@@ -1,6 +1,7 @@
 """When a goal of a gymnasium environment counts as reached."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -68,26 +69,30 @@ def build_rule(
     """
     if kind == _OWN:
         assert flag is not None
-        return lambda moment, goal: bool(moment.info.get(flag, False))
+        return partial(_is_flagged, flag)
     if kind != _NEAR:
-        return _of_user(kind)
+        return partial(_is_users, kind, find_class(kind, {}, SUCCESS))
     if tolerance is None:
-        return lambda moment, goal: bool((moment.observation == goal).all())
+        return _is_equal
     assert episodes is not None
     return _within(tolerance, episodes)
 
 
-def _of_user(path: str) -> Rule:
-    function = find_class(path, {}, SUCCESS)
+# Functions of the module, not closures: a task goes to other processes, its rule with it.
+def _is_flagged(flag: str, moment: Moment, goal: np.ndarray) -> bool:
+    return bool(moment.info.get(flag, False))
 
-    def rule(moment: Moment, goal: np.ndarray) -> bool:
-        try:
-            with faults_of("it"):
-                return bool(function(moment.observation, goal, moment.info))
-        except Fault as fault:
-            raise ValueError(f"{SUCCESS} = {path}: {fault}; mend it.") from fault
 
-    return rule
+def _is_equal(moment: Moment, goal: np.ndarray) -> bool:
+    return bool((moment.observation == goal).all())
+
+
+def _is_users(path: str, function: Callable[..., Any], moment: Moment, goal: np.ndarray) -> bool:
+    try:
+        with faults_of("it"):
+            return bool(function(moment.observation, goal, moment.info))
+    except Fault as fault:
+        raise ValueError(f"{SUCCESS} = {path}: {fault}; mend it.") from fault
 
 
 def _within(tolerance: float, episodes: EpisodeStore) -> Rule:
@@ -97,10 +102,11 @@ def _within(tolerance: float, episodes: EpisodeStore) -> Rule:
     """
     spread = episodes.sample().std(axis=0, dtype=np.float64)
     varies = spread > 0
-    unit = spread[varies]
+    return partial(_is_near, varies, spread[varies], tolerance)
 
-    def rule(moment: Moment, goal: np.ndarray) -> bool:
-        apart = moment.observation[varies].astype(np.float64) - goal[varies]
-        return bool((np.abs(apart) / unit).sum() <= tolerance * len(unit))
 
-    return rule
+def _is_near(
+    varies: np.ndarray, unit: np.ndarray, tolerance: float, moment: Moment, goal: np.ndarray
+) -> bool:
+    apart = moment.observation[varies].astype(np.float64) - goal[varies]
+    return bool((np.abs(apart) / unit).sum() <= tolerance * len(unit))

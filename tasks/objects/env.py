@@ -71,8 +71,8 @@ class ObjectGoal(gym.Wrapper, gym.utils.RecordConstructorArgs):
         """
         options = options or {}
         self.env.reset(seed=seed)
-        start, goal = self._draw()
-        given = [np.asarray(options.get("start", start)), np.asarray(options.get("goal", goal))]
+        drawn = {} if {"start", "goal"} <= options.keys() else self._draw()
+        given = [np.asarray((drawn | options)[name]) for name in ("start", "goal")]
         # The layout must be the same whatever the seed, so it is put back by hand.
         self._state, self.goal = (self.world.check_states(state[None])[0] for state in given)
         if self.world.has_ended(np.stack([self._state, self.goal])).any():
@@ -104,7 +104,7 @@ class ObjectGoal(gym.Wrapper, gym.utils.RecordConstructorArgs):
         """(R,) int64, see `tasks.objects.world`."""
         return self._state.copy()
 
-    def _draw(self) -> tuple[np.ndarray, np.ndarray]:
+    def _draw(self) -> dict[str, np.ndarray]:
         world, random = self.world, self.unwrapped.np_random
         poses = world.start[None, : len(world.still.start)]
         start = populate(world, poses, random)
@@ -112,7 +112,7 @@ class ObjectGoal(gym.Wrapper, gym.utils.RecordConstructorArgs):
             world, self._routes, start, num_steps=_GOAL_WALK, wanderer=_WANDERER, generator=random
         )
         fine = ~world.is_success(walk[0], start) & ~world.has_ended(walk[0])
-        return start[0], walk[0, np.flatnonzero(fine)[-1] if fine.any() else 0]
+        return {"start": start[0], "goal": walk[0, np.flatnonzero(fine)[-1] if fine.any() else 0]}
 
     def _put(self) -> None:
         """Furnish MiniGrid's grid as the state says."""
@@ -138,6 +138,8 @@ class ObjectGoal(gym.Wrapper, gym.utils.RecordConstructorArgs):
             if place == IN_BOX:
                 self._things[box].contains = thing
         base.agent_pos, base.agent_dir = (int(state[0, 0]), int(state[0, 1])), int(state[0, 2])
+        if base.render_mode == "human":
+            base.render()  # of what is put there MiniGrid itself knows nothing
 
     def _read(self) -> np.ndarray:
         """The state that MiniGrid's grid is in."""

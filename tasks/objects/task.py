@@ -80,14 +80,14 @@ class ObjectsTask:
         return self._graph_and_bound[0]
 
     @property
-    def bound(self) -> str:
-        """What `optimal_steps` are the length of; "" where they are exact."""
-        return self._graph_and_bound[1]
-
-    @property
     def optimal_is_exact(self) -> bool:
         """`optimal_steps` are the fewest possible."""
-        return not self.bound
+        return not self._graph_and_bound[1]
+
+    @property
+    def reference(self) -> str:
+        """What `optimal_steps` are the length of."""
+        return self._graph_and_bound[1] or "exact"
 
     @property
     def num_reachable_states(self) -> int:
@@ -276,7 +276,7 @@ class ObjectsTask:
         return self.world.has_ended(np.asarray(states))
 
     def optimal_actions(self, states: np.ndarray, goals: np.ndarray) -> np.ndarray:
-        """(B,) int64: the next action on a shortest path, see `bound`, from each state (B, R).
+        """(B,) int64: the next action on a shortest path, see `reference`, from each state (B, R).
 
         Where balls move by themselves it waits for such as are in the way.
         """
@@ -285,7 +285,7 @@ class ObjectsTask:
         if (indices < 0).any():
             raise ValueError(
                 f"task '{self.name}' knows no way from state {states[indices < 0][0].tolist()}: "
-                f"{self.bound}; start from a state of the suite."
+                f"{self.reference}; start from a state of the suite."
             )
         cells, looks = world.cell_of(np.asarray(goals)), world.look_carried(np.asarray(goals))
         actions = np.zeros(len(states), np.int64)

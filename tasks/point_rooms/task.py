@@ -42,7 +42,7 @@ class PointRoomsTask:
         f"the point is within {SUCCESS_RADIUS:g} cells of the goal's place, whatever its velocity"
     )
     optimal_is_exact: ClassVar[bool] = False
-    """Optimal steps are those of a controller on exact shortest cell paths: an upper bound."""
+    reference: ClassVar[str] = "upper bound: of a controller on exact shortest paths of cells"
 
     def __post_init__(self) -> None:
         if self.view not in get_args(View):

@@ -54,6 +54,7 @@ class TripTask:
     travellers: Travellers = Travellers()
 
     success_rule = "the agent is in the goal's cell of the goal's district"
+    reference = "of an oracle in that draw, which replans with what it has seen"
     episodes_per_chunk = EPISODES_PER_CHUNK
 
     @property

@@ -74,13 +74,13 @@ class Travellers:
         starts: of the others, the share that begins in each district, in any cell of it.
     """
 
-    onward: float = 0.3
-    roam: float = 0.4
+    onward: float = 0.4
+    roam: float = 0.3
     persistence: float = 0.97
     mistake: float = 0.06
     forward: float = 0.65
     pause: float = 0.1
-    at_desk: float = 0.15
+    at_desk: float = 0.25
     starts: tuple[float, ...] = (0.42, 0.18, 0.1, 0.12, 0.06, 0.04, 0.03, 0.01, 0.02, 0.02)
 
     def __post_init__(self) -> None:
@@ -137,7 +137,8 @@ def anywhere(
     def among(size: int) -> np.ndarray:
         return generator.integers(size, size=count)
 
-    states[:, PASSPORT] = (district > District.OFFICE) | (among(2) == 1)
+    # Few have their passport in the office: picking it up is rare enough.
+    states[:, PASSPORT] = (district > District.OFFICE) | (among(4) == 0)
     switched = district <= District.STREET
     states[:, SWITCH] = np.where(switched, among(2) * states[:, PASSPORT], 0)
     pressed = states[:, SWITCH] == 1

@@ -68,7 +68,7 @@ def test_folders_are_named_after_what_makes_the_data(tmp_path):
         "walk-partial-layout0-7x11-s0": replace(
             config, task=TaskConfig(name="walk", view="partial")
         ),
-        "gym:A-B-v0-layout0-7x11-s0": replace(config, task=TaskConfig(name="gym:A/B-v0")),
+        "gym-A-B-v0-layout0-7x11-s0": replace(config, task=TaskConfig(name="gym:A/B-v0")),
         "walk-layout0-7x11-s0-my.Policy": _config(
             tmp_path, num_episodes=7, episode_length=11, policy="my.Policy"
         ),

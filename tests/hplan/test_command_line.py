@@ -102,7 +102,10 @@ def test_one_override_can_be_typed() -> None:
         ("--hierarchy.level.model.predictor crystal", "residual_mlp"),
         ("--hierarchy.level.model.predictor no.Such", "cannot be imported"),
         ("--hierarchy.level.loss.regulariser prayer", "vicreg"),
-        ("--hierarchy.overrides.model.action_encoder [gaussian]", "allowed at the bottom: one_hot"),
+        (
+            "--hierarchy.overrides.model.action_encoder [gaussian]",
+            "of grid and numbered actions: one_hot",
+        ),
         ("--hierarchy.overrides.model.encoder [axial]", "above the bottom: mlp, identity"),
         ("--hierarchy.overrides.model.ratio [2,3]", "model.ratio = 2 of level 0"),
         ("--hierarchy.overrides.planner.search [cem]", "planner.search = 'cem' of level 0"),

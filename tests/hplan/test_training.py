@@ -22,10 +22,12 @@ from hplan.command_line import read_config
 from hplan.level import encode_stack
 from hplan.level_config import level_configs
 from hplan.objective import ClipBatch, stack_loss
+from hplan.suited import suited
 from hplan.trainer import KeepCheckpoints, updates_done
 from hplan.training import collapse_alarms, learning_rate_factor
 from levels.build import build_levels
 from tasks import build_task
+from tasks.collect import Collection
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TINY = (
@@ -136,9 +138,10 @@ def test_two_processes_train_as_one(whole: Path, tmp_path: Path) -> None:
 def test_a_reloaded_stack_gives_the_same_latents(whole: Path) -> None:
     config = read_config(read_arguments(TINY.split()))
     checkpoint = load_checkpoint(whole)
+    task = build_task(config.task.name, config.task.layout_seed)
+    config = suited(config, task.spec)
     assert checkpoint.config == config
     assert checkpoint.update == 10
-    task = build_task(config.task.name, config.task.layout_seed)
     obs = torch.from_numpy(task.observe(task.world.all_states[:7]))
     first, second = (build_levels(level_configs(config.hierarchy), task.spec) for _ in range(2))
     restore(first, checkpoint, whole)
@@ -221,16 +224,23 @@ def test_the_learning_rate_rises_then_falls_to_zero_in_both_parts() -> None:
 def test_held_out_clips_do_not_depend_on_training_and_are_of_another_seed() -> None:
     config = read_config(read_arguments(TINY.split()))
     task = build_task(config.task.name, config.task.layout_seed)
-    store = episodes(config, task)
-    sampler, held_out = clip_sources(config, task, store)
-    again = clip_sources(config, task, store)[1]
+    data = config.data
+    source = Collection(
+        task=task,
+        num_episodes=data.num_episodes,
+        episode_length=data.episode_length,
+        seed=config.seed,
+    )
+    store = episodes(config, task, source)
+    sampler, held_out = clip_sources(config, source, store)
+    again = clip_sources(config, source, store)[1]
     assert isinstance(held_out, ClipBatch)
     assert torch.equal(held_out.actions, again.actions)
     assert held_out.index.shape == (64, config.training.clip_length + 1)
     drawn = sampler.draw(3)
     assert torch.equal(drawn.actions, sampler.draw(3).actions)
     assert not torch.equal(drawn.actions, sampler.draw(4).actions)
-    other = clip_sources(replace(config, seed=1), task, store)[0]
+    other = clip_sources(replace(config, seed=1), source, store)[0]
     assert not torch.equal(drawn.actions, other.draw(3).actions)
 
 

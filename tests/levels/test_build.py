@@ -4,7 +4,7 @@ import pytest
 
 from hplan.dataset import ObservationSpec
 from hplan.level_config import HierarchyConfig, LevelConfig, ModelConfig, level_configs
-from levels.build import ABOVE_BOTTOM, AT_BOTTOM, PARTS, build_levels
+from levels.build import ABOVE_BOTTOM, PARTS, build_levels
 from levels.encoders import AxialEncoder, MLPEncoder
 
 SPEC = ObservationSpec(shape=(5, 3, 2), num_values=(2, 7), num_actions=11)
@@ -29,24 +29,25 @@ def _build(*, encoder=("axial", "mlp"), action_encoder=("one_hot", "gaussian")):
     ("parts", "k", "kind", "name", "allowed"),
     [
         ({"action_encoder": ["gaussian"]}, 0, "action_encoder", "gaussian", "one_hot"),
-        ({"action_encoder": ["one_hot"]}, 1, "action_encoder", "one_hot", "gaussian"),
+        ({"action_encoder": ["one_hot"]}, 1, "action_encoder", "one_hot", "gaussian, map"),
         (
             {"action_encoder": ["one_hot", "gaussian", "one_hot"]},
             2,
             "action_encoder",
             "one_hot",
-            "gaussian",
+            "gaussian, map",
         ),
         ({"encoder": ["axial"]}, 1, "encoder", "axial", "mlp, identity"),
-        ({"encoder": ["mlp"]}, 0, "encoder", "mlp", "axial"),
-        ({"encoder": ["identity", "mlp"]}, 0, "encoder", "identity", "axial"),
+        ({"encoder": ["mlp"]}, 0, "encoder", "mlp", "axial, map, recurrent"),
+        ({"encoder": ["pixels"]}, 0, "encoder", "pixels", "axial, map, recurrent"),
+        ({"action_encoder": ["box"]}, 0, "action_encoder", "box", "one_hot"),
     ],
 )
 def test_a_part_that_cannot_serve_at_its_place_is_refused(parts, k, kind, name, allowed):
     with pytest.raises(ValueError) as error:
         _build(**parts)
     message = str(error.value)
-    place = "above the bottom" if k else "at the bottom"
+    place = "above the bottom" if k else "there, of grid and numbered actions"
     assert message.startswith(f"hierarchy.level.model.{kind} = {name!r} of level {k} ")
     assert message.endswith(f"allowed {place}: {allowed}, or module.Class of your own")
     assert "\n" not in message
@@ -65,4 +66,5 @@ def test_a_part_of_ones_own_may_stand_anywhere():
 
 @pytest.mark.parametrize("kind", ["encoder", "action_encoder"])
 def test_every_part_of_ours_has_a_place(kind):
-    assert {*AT_BOTTOM[kind], *ABOVE_BOTTOM[kind]} == set(PARTS[kind])
+    at_bottom = {"encoder": (*READS, *READS_ANY), "action_encoder": TAKES}
+    assert {*at_bottom[kind], *ABOVE_BOTTOM[kind]} == set(PARTS[kind])

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from hplan.level import LevelSpec
-from levels.map_distance import FARTHEST, MapDistance
+from levels.map_distance import FARTHEST, GAIN, MapDistance
 from levels.map_encoder import (
     NUM_LOOKS,
     SCALE,
@@ -139,8 +139,8 @@ def known_costs() -> MapDistance:
             net.cost[0].weight[h, 0, i, j] = 100.0
             net.cost[2].weight[h, h] = 1.0
         one = float(np.log(np.expm1(0.25)))  # 4 * softplus(one) is 1
-        net.cost[2].bias.fill_(one)
-        net.turn.fill_(float(np.log(np.expm1(0.5))))
+        net.cost[2].bias.fill_(one / GAIN)
+        net.turn.fill_(float(np.log(np.expm1(0.5))) / GAIN)
         net.here.weight[:4, :4] = torch.eye(4) * 10
     return net
 
@@ -166,6 +166,7 @@ def test_all_steps_are_the_steps_of_each_pair_and_of_another_map_far(latents):
         every = net.all_steps(z, goals)
         single = net.steps(z.unsqueeze(1), goals.unsqueeze(0))
         assert torch.allclose(every, single, atol=1e-2)
+        assert every.max() < 2 * FARTHEST, "the same map was taken for another"
         elsewhere = goals.clone()
         elsewhere[:, -SHAPE[0] * SHAPE[1] :] = 1.0
         assert (net.all_steps(z, elsewhere) > FARTHEST).all()
@@ -178,7 +179,7 @@ def test_kept_values_are_those_of_the_weights_that_planning_has(latents):
     with torch.no_grad():
         first = net.steps(z, goal)
         assert torch.equal(first, net.steps(z, goal))
-        net.turn.add_(3.0)
+        net.turn.add_(1.0)
         assert (net.steps(z, goal) - first).abs().max() > 0.1, "values of old weights were used"
 
 

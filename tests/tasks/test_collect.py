@@ -2,14 +2,17 @@
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 import pytest
 
+from hplan.config import DataConfig
 from hplan.dataset import CollectionStopped
 from hplan.joining import joined
 from tasks import Wanderer, build_task
@@ -151,13 +154,12 @@ class Silent:
 
 
 def test_a_task_that_does_not_wander_needs_a_dataset():
-    settings = {"policy": "", "num_episodes": 3, "episode_length": T, "seed": 0}
-    source = data_source(Silent(), minari="", **settings)
+    source = data_source(Silent(), DataConfig(num_episodes=3, episode_length=T), seed=0)
     assert source.held_out(3, 1) is None
     with pytest.raises(ValueError, match="'silent' has no behaviour policy to collect with; give"):
         source.metadata()
     with pytest.raises(ValueError, match="give one of them"):
-        data_source(TASK, **{**settings, "minari": "a/b-v0", "policy": "mine.Policy"})
+        data_source(TASK, DataConfig(minari="a/b-v0", policy="mine.Policy"), seed=0)
 
 
 class Fragile:
@@ -187,18 +189,57 @@ def test_what_breaks_in_another_process_is_told_and_its_episodes_come(kills, mes
     assert kills or error.value.kept.num_episodes == 1
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_ctrl_c_ends_every_process(tmp_path, num_workers):
+    script = tmp_path / "endless.py"
+    script.write_text(ENDLESS)
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(num_workers)],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": os.getcwd()},
+    )
+    assert process.stdout.readline() == "collecting\n"
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=60)[0] == "stopped\n"
+    with pytest.raises(ProcessLookupError):
+        while True:  # those that wind up the others leave a moment later
+            os.killpg(process.pid, 0)
+            time.sleep(0.05)
+
+
+ENDLESS = """
+import sys
+from tasks import build_task
+from tasks.collect import collect_chunks
+
+if __name__ == "__main__":
+    chunks = collect_chunks(
+        build_task("rooms", 0), num_episodes=10**8, episode_length=150, seed=0,
+        num_workers=int(sys.argv[1]),
+    )
+    try:
+        for number, _ in enumerate(chunks):
+            if number == 1:
+                print("collecting", flush=True)
+    except KeyboardInterrupt:
+        chunks.close()
+        print("stopped")
+"""
+
 PEAK = """
 import resource, sys
 from pathlib import Path
 from hplan.dataset_writer import DatasetWriter
 from tasks import build_task
-from tasks.collect import Collection
+from tasks.collect import collect_chunks
 
-source = Collection(
-    task=build_task("rooms", 0), num_episodes=int(sys.argv[1]), episode_length=150, seed=0
-)
+task, number = build_task("rooms", 0), int(sys.argv[1])
 with DatasetWriter(Path(sys.argv[2]), metadata={}, asked={}) as writer:
-    for chunk in source.chunks(0):
+    for chunk in collect_chunks(task, num_episodes=number, episode_length=150, seed=0):
         writer.append(chunk)
     writer.finish()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

@@ -1,6 +1,5 @@
 """Rooms with doorways shut: against MiniGrid's walls, networkx, and the rooms with all open."""
 
-import pickle
 from dataclasses import replace
 
 import gymnasium as gym
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 from minigrid.core.world_object import Wall
 
-from tasks import DoorsTask, GridWorld, build_task
+from tasks import GridWorld, build_task
 from tasks.doors import Doorways
 from tasks.layout import rooms_layout
 from tasks.oracle import optimal_path, optimal_steps, state_graph
@@ -219,14 +218,6 @@ def test_nothing_there_is_unsafe():
     assert not TASK.is_unsafe(SUITE.starts).any()
     with pytest.raises(ValueError, match="'rooms-doors' has no labelled states 'lava'"):
         TASK.labelled_states("lava")
-
-
-def test_pickled_task_goes_on_alike():
-    again = pickle.loads(pickle.dumps(TASK))
-    assert isinstance(again, DoorsTask)
-    assert again.optimal_paths(SUITE.starts[:3], SUITE.goals[:3]) == TASK.optimal_paths(
-        SUITE.starts[:3], SUITE.goals[:3]
-    )
 
 
 @pytest.mark.parametrize("starts", [[[1, 1, 0]], [[1, 1, 0, -1]], [[1, 1, 0, 2**17]]])

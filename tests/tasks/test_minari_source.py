@@ -177,19 +177,22 @@ def test_an_observation_too_few_is_named(datasets_path):
 def test_a_real_environment_replays_what_was_read():
     env, buffers = gym.make("CartPole-v1"), []
     for seed in range(3):
-        observation, info = env.reset(seed=seed)
-        buffer = EpisodeBuffer(id=seed, seed=seed, observations=[observation], infos=info)
-        ended = False
+        seen, actions, ended = [env.reset(seed=seed)[0]], [], False
         while not ended:
-            action = len(buffer.actions) % 2
-            observation, reward, terminated, truncated, _ = env.step(action)
-            ended = terminated or truncated
-            buffer.observations.append(observation)
-            for name, value in (("actions", action), ("rewards", reward)):
-                getattr(buffer, name).append(value)
-            buffer.terminations.append(terminated)
-            buffer.truncations.append(truncated)
-        buffers.append(buffer)
+            actions.append(len(actions) % 2)
+            observation, _, ended, _, _ = env.step(actions[-1])
+            seen.append(observation)
+        buffers.append(
+            EpisodeBuffer(
+                id=seed,
+                seed=seed,
+                observations=np.stack(seen),
+                actions=np.array(actions),
+                rewards=np.ones(len(actions)),
+                terminations=np.arange(1, len(actions) + 1) == len(actions),
+                truncations=np.zeros(len(actions), bool),
+            )
+        )
     minari.create_dataset_from_buffers(ID, buffers, env=env, algorithm_name="to and fro")
     store = import_minari(ID)
     assert store.spec == spec_of(env.observation_space, env.action_space)

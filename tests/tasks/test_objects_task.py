@@ -1,6 +1,5 @@
 """The tasks in worlds of objects: graph, suites, oracle, data."""
 
-import pickle
 from dataclasses import replace
 
 import gymnasium as gym
@@ -65,36 +64,6 @@ def test_goal_looks_differ_in_what_moves_by_itself_alone(task):
     assert (looks.shape[1] > 1) == task.world.moving
     if task.world.moving:
         assert not np.array_equal(looks[:, 0], looks[:, 1])
-
-
-def test_pairs_are_drawn_from_their_seeds_alone(task):
-    again = make_objects_task(task.name, SEED)
-    assert (
-        task.suite(episodes_per_bin=E, seed=1).sha256
-        == again.suite(episodes_per_bin=E, seed=1).sha256
-    )
-    assert (
-        task.suite(episodes_per_bin=E, seed=1).sha256
-        != task.suite(episodes_per_bin=E, seed=2).sha256
-    )
-    pairs, others = task.validation_pairs(E, seed=1), task.validation_pairs(E, seed=2)
-    assert not np.array_equal(pairs.starts, others.starts)
-    assert (pairs.optimal_steps > 0).all()
-
-
-def test_episodes_are_what_the_world_does(task):
-    states, actions = task.walks(E, T, np.random.default_rng(3))
-    worlds = task.batch(states[:, 0])
-    store = pickle.loads(pickle.dumps(task)).wander(E, T, np.random.default_rng(3))
-    assert np.array_equal(store.actions, actions)
-    for now in range(T + 1):
-        assert np.array_equal(worlds.states, states[:, now])
-        assert np.array_equal(worlds.observe(), store.frames[store.frame_index[:, now]])
-        if now < T:
-            worlds.step(actions[:, now])
-    assert len(np.unique(store.frames.reshape(len(store.frames), -1), axis=0)) == len(store.frames)
-    other = task.wander(E, T, np.random.default_rng(4))
-    assert not np.array_equal(other.actions, store.actions)
 
 
 def test_distances_are_networkx_shortest_paths(small):

@@ -1,12 +1,9 @@
 """Point masses among walls: physics by hand, paths against networkx, and what the task promises."""
 
-import pickle
-
 import networkx as nx
 import numpy as np
 import pytest
 
-from hplan.task import KnownDistances, Solvable, Task
 from tasks.point_rooms import PointRoomsTask, point_rooms, point_rooms_pixels
 from tasks.point_rooms.paths import SUCCESS_RADIUS, CellPaths, steps_bound
 from tasks.point_rooms.world import ACCELERATION, FRICTION, MAX_SPEED, RADIUS, PointWorld
@@ -101,17 +98,6 @@ def test_no_point_ever_enters_a_wall():
         WORLD.check_states(batch.states)  # raises
 
 
-def test_agents_of_a_batch_do_not_touch_each_other():
-    actions = np.random.default_rng(0).uniform(-1, 1, size=(T, B, 2))
-    together = TASK.batch(_random_states(B))
-    alone = [TASK.batch(_random_states(B)[b : b + 1]) for b in range(B)]
-    for row in actions:
-        together.step(row)
-        for b in range(B):
-            alone[b].step(row[b : b + 1])
-    assert np.array_equal(together.states, np.concatenate([batch.states for batch in alone]))
-
-
 def test_path_lengths_are_those_of_networkx():
     graph = nx.Graph()
     cells = {tuple(cell) for cell in WORLD.cells.tolist()}
@@ -190,15 +176,6 @@ def test_success_is_the_place_within_half_a_cell_whatever_the_velocity():
     goal = _at(3.5, 3.5)
     for x, y, reached in ((4.0, 3.5, True), (4.01, 3.5, False), (3.9, 3.9, False)):
         assert TASK.is_success(_at(x, y, 0.2, -0.2), goal).tolist() == [reached]
-
-
-def test_the_task_has_all_that_is_asked_of_one():
-    for task in (TASK, PIXELS):
-        assert isinstance(task, Task) and isinstance(task, Solvable)
-        assert isinstance(task, KnownDistances) and not task.optimal_is_exact
-        assert task.batch(SUITE.starts).observe().shape == (len(SUITE.starts), *task.spec.shape)
-    again = pickle.loads(pickle.dumps(TASK))
-    assert again.suite(episodes_per_bin=29, seed=0).sha256 == SUITE.sha256
 
 
 def test_what_cannot_be_done_is_refused():

@@ -66,25 +66,16 @@ def test_every_state_and_action_equals_minigrid():
             assert np.array_equal(world.all_states[world.transitions[index, action]], arrived)
 
 
+def test_rooms_are_as_large_as_their_layout():
+    sizes = {name: build_task(name, LAYOUT_SEED).spec.shape[0] for name in ENVIRONMENTS}
+    assert sizes == {"rooms": 25, "rooms-large": 49, "rooms-tiny": 13, "four-rooms": 19}
+
+
 def test_states_are_numbered_once_and_look_different():
     world = build_task("rooms-tiny", LAYOUT_SEED).world
     assert np.array_equal(world.state_index(world.all_states), np.arange(world.num_states))
     frames = world.frames().reshape(world.num_states, -1)
     assert len(np.unique(frames, axis=0)) == world.num_states == 4 * (~world.walls).sum()
-
-
-def test_agents_of_a_batch_do_not_meet():
-    world = build_task("rooms-tiny", LAYOUT_SEED).world
-    starts = world.all_states[[2, 2, 101]]
-    actions = np.random.default_rng(0).integers(3, size=(17, B))
-    together = GridBatch(world, starts)
-    alone = [GridBatch(world, starts[b : b + 1]) for b in range(B)]
-    for row in actions:
-        together.step(row)
-        for b in range(B):
-            alone[b].step(row[b : b + 1])
-    assert np.array_equal(together.states, np.concatenate([batch.states for batch in alone]))
-    assert not np.array_equal(together.states, starts)
 
 
 def test_width_and_height_are_not_swapped():
