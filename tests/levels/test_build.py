@@ -4,7 +4,7 @@ import pytest
 
 from hplan.dataset import ObservationSpec
 from hplan.level_config import HierarchyConfig, LevelConfig, ModelConfig, level_configs
-from levels.build import ABOVE_BOTTOM, PARTS, build_levels
+from levels.build import ABOVE_BOTTOM, PARTS, READS, READS_ANY, TAKES, build_levels
 from levels.encoders import AxialEncoder, MLPEncoder
 
 SPEC = ObservationSpec(shape=(5, 3, 2), num_values=(2, 7), num_actions=11)
