@@ -71,6 +71,9 @@ class LossConfig:
     """Inverse dynamics: tell the action from two successive latents."""
     smoothness_weight: float = 0.0
     """Mean squared change of the latent over one step of the level."""
+    distance_weight: float = 0.0
+    """Temporal distance while the world models are learned, with its gradient in the latents: they
+    then hold what decides how long things take, however little of what is seen it is."""
     distance_starts: int = 12
     """States of each clip from which it learns, each with a goal of its own walk and all others."""
     distance_discount: float = 0.98

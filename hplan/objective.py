@@ -79,13 +79,15 @@ def distance_loss(
     clips: EncodedClips,
     config: LossConfig,
     generator: torch.Generator,
+    *,
+    shapes: bool = False,
 ) -> Tensor:
     """Expectile temporal differences () of the level's distance, over one step of the level.
 
     From S states of each clip to all goals of other walks, and to one goal of the same walk. A goal
     reached n env steps later costs n / stride steps of the level when n <= stride, else one step
     and what the target network says from where that step led. Costs are discounted,
-    1 - discount^steps, so that far goals do not drown near ones. The latents take no gradient.
+    1 - discount^steps, so that far goals do not drown near ones.
 
     Where the stack remembers, the walk's own goal is given in both ways in which a search asks for
     one: as the latent of the walk, which is what a subgoal is, and as its observation by itself,
@@ -96,8 +98,12 @@ def distance_loss(
 
     Args:
         target: a slowly following copy of `level.distance`.
+        shapes: whether latents take the gradient after all, and so hold what tells times apart.
     """
-    z, stride = clips.z.detach(), level.stride
+    own_kinds = [clips.z] if clips.alone is None else [clips.z, clips.alone]
+    if not shapes:
+        own_kinds = [kind.detach() for kind in own_kinds]
+    z, stride = own_kinds[0], level.stride
     batch_size, length, _ = z.shape
     draw = batch_rand((batch_size, config.distance_starts, 2), generator).to(z.device)
     start = (draw[..., 0] * (length - stride)).long()
@@ -106,10 +112,9 @@ def distance_loss(
     ahead = (draw[..., 1] * (farthest + 1)).long()
     rows = torch.arange(batch_size, device=z.device).unsqueeze(1)
     now, later = (z[rows, t].flatten(0, 1) for t in (start, start + stride))
-    goal_kinds = [z] if clips.alone is None else [z, clips.alone.detach()]
-    own_goals = [kind[rows, start + ahead].flatten(0, 1) for kind in goal_kinds]
+    own_goals = [kind[rows, start + ahead].flatten(0, 1) for kind in own_kinds]
     ahead = ahead.flatten()
-    others = clips.goals.detach()
+    others = clips.goals if shapes else clips.goals.detach()
     with torch.no_grad():
         cost_others = 1.0 + target.all_steps(later, others)
         observed = ahead / stride
@@ -167,14 +172,24 @@ def stack_loss(
     configs: list[LevelConfig],
     batch: ClipBatch,
     generator: torch.Generator,
+    targets: nn.ModuleList | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss () of the world models of all levels, and its terms keyed `level{k}/{term}`."""
+    """The loss () of the world models of all levels, and its terms keyed `level{k}/{term}`.
+
+    Args:
+        targets: as in `distances_loss`; of use where a level has a `distance_weight`.
+    """
     encoded = encode_clips(levels, configs, batch, generator)
     terms = {
         f"level{k}/{name}": term
         for k, (level, clips, config) in enumerate(zip(levels, encoded, configs, strict=True))
         for name, term in level_loss(level, clips, config, generator).items()
     }
+    for k, (level, clips, config) in enumerate(zip(levels, encoded, configs, strict=True)):
+        weight = config.loss.distance_weight
+        if weight:
+            learned = distance_loss(level, targets[k], clips, config.loss, generator, shapes=True)
+            terms[f"level{k}/shaping_loss"] = weight * learned
     return torch.stack(list(terms.values())).sum(), terms
 
 

@@ -58,7 +58,9 @@ class StackTraining(pl.LightningModule):
                 self.levels, self.targets, self.level_configs, batch, self._generator(0)
             )
         else:
-            loss, terms = stack_loss(self.levels, self.level_configs, batch, self._generator(0))
+            loss, terms = stack_loss(
+                self.levels, self.level_configs, batch, self._generator(0), self.targets
+            )
         if not torch.isfinite(loss):
             bad = ", ".join(name for name, term in terms.items() if not torch.isfinite(term))
             raise NonFiniteLoss(

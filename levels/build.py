@@ -13,6 +13,7 @@ from levels.distances import EmbeddingDistance
 from levels.encoders import (
     AxialEncoder,
     IdentityEncoder,
+    LinearAxialEncoder,
     MLPEncoder,
     OneHotActions,
     PixelsEncoder,
@@ -29,6 +30,7 @@ from levels.quasimetric import QuasimetricDistance
 PARTS: dict[str, dict[str, Callable[[LevelSpec], nn.Module]]] = {
     "encoder": {
         "axial": AxialEncoder,
+        "linear_axial": LinearAxialEncoder,
         "vector": VectorEncoder,
         "pixels": PixelsEncoder,
         "recurrent": RecurrentEncoder,
@@ -52,6 +54,7 @@ PARTS: dict[str, dict[str, Callable[[LevelSpec], nn.Module]]] = {
 }
 READS = {
     "axial": "grid",
+    "linear_axial": "grid",
     "map": "grid",
     "vector": "vector",
     "pixels": "pixels",

@@ -58,6 +58,25 @@ class AxialEncoder(nn.Module):
         return self.mlp((self.features(obs) - self.mean) * self.scale)
 
 
+class LinearAxialEncoder(AxialEncoder):
+    """An axial encoder whose latent also holds the standardised counts, linearly projected.
+
+    An MLP trained to predict keeps what changes most; a lamp that lights once in a hundred steps
+    hardly moves its latent, however much depends on it. Through the projection every count does.
+    """
+
+    def __init__(self, spec: LevelSpec) -> None:
+        super().__init__(spec)
+        num_features = len(self.mean)
+        self.projection = nn.Linear(num_features, spec.latent_dim, bias=False)
+        nn.init.normal_(self.projection.weight, std=num_features**-0.5)
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """Latents (B, D) of grids (B, width, height, channels) of uint8."""
+        counts = (self.features(obs) - self.mean) * self.scale
+        return self.mlp(counts) + self.projection(counts)
+
+
 class VectorEncoder(nn.Module):
     """Encodes a vector of numbers by where each of them lies in its range in the data.
 

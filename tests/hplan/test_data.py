@@ -153,3 +153,15 @@ def test_clips_too_short_for_the_depth_are_refused(levels, clip_length, expected
     with pytest.raises(ValueError) as error:
         check_clips(_store(), levels, clip_length)
     assert str(error.value) == expected
+
+
+def test_clips_around_steps_hold_the_first_and_last_steps_more_often():
+    held = {}
+    for evenly in ("starts", "steps"):
+        sampler = _sampler(evenly=evenly, batch_size=600)
+        clips = torch.cat([_seen(sampler.draw(update))[0] for update in range(5)])
+        longest = clips[clips[:, 0, 0] == 2]  # the episode of T steps
+        held[evenly] = torch.bincount(longest[..., 1].flatten(), minlength=T + 1).float()
+    shares = {evenly: counts / counts.max() for evenly, counts in held.items()}
+    assert shares["starts"][[0, -1]].max() < 0.2, "only the clips that begin there"
+    assert shares["steps"][[0, -1]].min() > 0.25

@@ -121,6 +121,35 @@ def test_distances_and_world_models_are_trained_apart():
     torch.testing.assert_close(loss, torch.stack(list(terms.values())).sum())
 
 
+def test_a_distance_that_shapes_latents_is_the_same_loss_with_a_gradient_in_them():
+    z, goals = torch.randn(B, T + 1, D), torch.randn(G, D)
+    clips = clips_of(z.requires_grad_(), goals=goals.requires_grad_())
+    level, target = bare_level(distance=Between()), Between()
+    apart = distance_loss(level, target, clips, LossConfig(), seeded())
+    shaping = distance_loss(level, target, clips, LossConfig(), seeded(), shapes=True)
+    assert torch.equal(apart, shaping)
+    shaping.backward()
+    assert z.grad.abs().sum() > 0 and goals.grad.abs().sum() > 0 and target.weight.grad is None
+
+
+def test_only_levels_with_a_distance_weight_are_shaped_by_distance():
+    levels, configs = small_stack(2, **{"loss.distance_weight": [0.0, 0.5]})
+    targets = nn.ModuleList(copy.deepcopy(level.distance) for level in levels)
+    _, plain = stack_loss(levels, small_stack(2)[1], dot_walks(), seeded())
+    _, terms = stack_loss(levels, configs, dot_walks(), seeded(), targets)
+    assert terms.keys() - plain.keys() == {"level1/shaping_loss"}
+    for name, term in plain.items():
+        assert torch.equal(term, terms[name]), "nothing else is drawn anew"
+    terms["level1/shaping_loss"].backward()
+    reached = {
+        name.split(".")[0]
+        for name, p in levels[1].named_parameters()
+        if p.grad is not None and p.grad.abs().sum() > 0
+    }
+    assert reached == {"encoder", "distance"}
+    assert any(p.grad is not None for p in levels[0].encoder.parameters()), "end to end"
+
+
 def _line_walks(num_places, num_walks, length, stride):
     """Walks to and fro on a line, whose latent is the place, one-hot; they turn now and then."""
     random = np.random.default_rng(0)

@@ -1,11 +1,19 @@
 """What reads vectors and images at the bottom, and what scales continuous actions."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from hplan.level import LevelSpec
 from levels.continuous_actions import BoxActions
-from levels.encoders import BLOCKS, NUM_BUMPS, PixelsEncoder, VectorEncoder
+from levels.encoders import (
+    BLOCKS,
+    NUM_BUMPS,
+    LinearAxialEncoder,
+    PixelsEncoder,
+    VectorEncoder,
+)
 
 B, D, A, SIZE, HEIGHT, WIDTH, CHANNELS = 2, 7, 3, 5, 24, 40, 3
 LOW, HIGH = (-1.0, 0.0, 10.0), (1.0, 4.0, 30.0)
@@ -126,3 +134,24 @@ def test_what_the_env_is_given_is_within_its_bounds_to_the_last_bit():
     given = box.to_env(torch.tensor([[1.0] * A, [-1.0] * A, [99.0] * A, [-99.0] * A]))
     for row, bound in zip(given, (high, low, high, low), strict=True):
         assert torch.equal(row, torch.tensor(bound))
+
+
+def test_a_count_that_is_rare_moves_a_linear_axial_latent():
+    """A lamp that is lit in one grid of a hundred, beside an agent that is everywhere."""
+    generator = torch.Generator().manual_seed(0)
+    grids = torch.zeros(1000, 6, 5, 1, dtype=torch.uint8)
+    rows = torch.arange(1000)
+    grids[rows, torch.randint(6, (1000,), generator=generator), 1, 0] = 1
+    grids[::100, 0, 4, 0] = 2
+    spec = replace(_spec((6, 5, 1), grids), num_values=(3,), latent_dim=64)
+    torch.manual_seed(0)
+    encoder = LinearAxialEncoder(spec)
+    lit, dark = grids[::100], grids[::100].clone()
+    dark[:, 0, 4, 0] = 0
+    with torch.no_grad():
+        moved = (encoder(lit) - encoder(dark)).square().mean()
+        spread = encoder(grids).var(0).mean()
+        for weights in encoder.mlp.parameters():
+            weights.zero_()  # an MLP that ignores it
+        kept = (encoder(lit) - encoder(dark)).square().mean()
+    assert moved > 0.1 * spread and kept > 0.1 * spread
