@@ -81,11 +81,13 @@ def train(arguments: Arguments) -> None:
     from hplan.suited import suited
     from hplan.task import with_goals
     from hplan.trainer import Interrupted
+    from levels.build import build_levels
     from tasks.sources import data_source
 
     task = _task(config)
     config = suited(config, task.spec)
     source = data_source(task, config.data, seed=config.seed)
+    build_levels(level_configs(config.hierarchy), task.spec)  # or a refusal, before data are made
     store = episodes(config, task, source)
     task = with_goals(task, store)
     module = build_training(config, task, store)

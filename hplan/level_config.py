@@ -75,7 +75,10 @@ class LossConfig:
     """Temporal distance while the world models are learned, with its gradient in the latents: they
     then hold what decides how long things take, however little of what is seen it is."""
     distance_starts: int = 12
-    """States of each clip from which it learns, each with a goal of its own walk and all others."""
+    """States of each clip from which it learns, each with goals of its own walk and all others."""
+    distance_own_goals: int = 1
+    """Goals of its own walk. In a world of many places the others are far, and tell little of what
+    is near."""
     distance_discount: float = 0.98
     """Discount over one step of this level."""
     distance_expectile: float = 0.1

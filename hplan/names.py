@@ -18,7 +18,8 @@ def find_class(name: str, known: Mapping[str, Any], path: str) -> Any:
     if name in known:
         return known[name]
     module, _, attribute = name.rpartition(".")
-    allowed = f"known: {', '.join(sorted(known))}, or module.Class of your own"
+    names = f"known: {', '.join(sorted(known))}, or" if known else "allowed:"
+    allowed = f"{names} module.Class of your own"
     if not module:
         raise ValueError(f"{path} = {name!r} is unknown; {allowed}")
     try:

@@ -84,7 +84,7 @@ def distance_loss(
 ) -> Tensor:
     """Expectile temporal differences () of the level's distance, over one step of the level.
 
-    From S states of each clip to all goals of other walks, and to one goal of the same walk. A goal
+    From S states of each clip to all goals of other walks, and to some of the same walk. A goal
     reached n env steps later costs n / stride steps of the level when n <= stride, else one step
     and what the target network says from where that step led. Costs are discounted,
     1 - discount^steps, so that far goals do not drown near ones.
@@ -105,15 +105,18 @@ def distance_loss(
         own_kinds = [kind.detach() for kind in own_kinds]
     z, stride = own_kinds[0], level.stride
     batch_size, length, _ = z.shape
-    draw = batch_rand((batch_size, config.distance_starts, 2), generator).to(z.device)
+    num_own = config.distance_own_goals
+    draw = batch_rand((batch_size, config.distance_starts, 1 + num_own), generator).to(z.device)
     start = (draw[..., 0] * (length - stride)).long()
     # The walk's own goals lie within a few steps, where exactness decides success.
-    farthest = (length - 1 - start).clamp(max=4 * stride + 12)
-    ahead = (draw[..., 1] * (farthest + 1)).long()
+    farthest = (length - 1 - start).clamp(max=4 * stride + 12).unsqueeze(-1)
+    ahead = (draw[..., 1:] * (farthest + 1)).long()
     rows = torch.arange(batch_size, device=z.device).unsqueeze(1)
     now, later = (z[rows, t].flatten(0, 1) for t in (start, start + stride))
-    own_goals = [kind[rows, start + ahead].flatten(0, 1) for kind in own_kinds]
+    moment = (start.unsqueeze(-1) + ahead).flatten(1)
+    own_goals = [kind[rows, moment].flatten(0, 1) for kind in own_kinds]
     ahead = ahead.flatten()
+    own_now, own_later = (x.repeat_interleave(num_own, dim=0) for x in (now, later))
     others = clips.goals if shapes else clips.goals.detach()
     with torch.no_grad():
         cost_others = 1.0 + target.all_steps(later, others)
@@ -122,13 +125,13 @@ def distance_loss(
             torch.where(
                 ahead <= stride,
                 observed,
-                torch.minimum(1.0 + target.steps(later, own), observed),
+                torch.minimum(1.0 + target.steps(own_later, own), observed),
             )
             for own in own_goals
         ]
     loss = _expectile_loss(level.distance.all_steps(now, others), cost_others, config)
     for own, cost in zip(own_goals, costs_own, strict=True):
-        loss = loss + _expectile_loss(level.distance.steps(now, own), cost, config)
+        loss = loss + _expectile_loss(level.distance.steps(own_now, own), cost, config)
     return loss
 
 

@@ -86,7 +86,7 @@ class PlanRecord:
         predictor_evaluations: predictor rows that its search took.
         support: how far outside the data: where its farthest macro-action's distance to the nearest
             real one lies among such distances of the data's own, a percentile from 0 to 100; None
-            where actions are discrete.
+            at the bottom.
         subgoal: picture of the real observation whose latent is nearest to the first subgoal that
             it set; None if it set none (at the bottom) or nobody looked.
         subgoal_distance: mean squared difference between these two latents, in units of the mean

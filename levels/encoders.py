@@ -167,7 +167,7 @@ def _pooled(images: Tensor) -> Tensor:
 
 
 class MLPEncoder(nn.Module):
-    """Encodes a vector: a flat observation, or the latent of the level below."""
+    """Encodes a vector: the latent of the level below."""
 
     def __init__(self, spec: LevelSpec) -> None:
         super().__init__()

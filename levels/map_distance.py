@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hplan.level import LevelSpec
-from levels.map_encoder import NUM_LOOKS, SCALE, Latent
+from levels.map_encoder import NUM_LOOKS, SCALE, Latent, grid_of
 
 SWEEPS = 20  # of the whole grid; a way with so many turns is found
 FARTHEST = 200.0  # env steps; what no sweep has reached is so far
@@ -33,7 +33,7 @@ class MapDistance(nn.Module):
 
     def __init__(self, spec: LevelSpec) -> None:
         super().__init__()
-        self.obs_shape, self.stride = spec.obs_shape, spec.stride
+        self.obs_shape, self.stride = grid_of(spec, spec.latent_dim), spec.stride
         self.cost = nn.Sequential(nn.Conv2d(1, 16, 3), nn.SiLU(), nn.Conv2d(16, NUM_HEADINGS, 1))
         self.turn = nn.Parameter(torch.zeros(()))
         self.here = nn.Linear(NUM_LOOKS, NUM_HEADINGS)
@@ -69,7 +69,8 @@ class MapDistance(nn.Module):
             return self.values(goal)
         weights = [p._version for p in self.parameters()]  # training changes them in place
         for of_weights, known, value in self._kept:
-            if of_weights == weights and known.shape == goal.shape and torch.equal(known, goal):
+            alike = (of_weights, known.shape, known.device) == (weights, goal.shape, goal.device)
+            if alike and torch.equal(known, goal):
                 return value
         value = self.values(goal)
         self._kept = [(weights, goal.clone(), value), *self._kept[: KEPT - 1]]

@@ -28,6 +28,24 @@ def latent_size(width: int, height: int) -> int:
     return width + height + NUM_LOOKS + width * height
 
 
+def grid_of(spec: LevelSpec, latent_dim: int) -> tuple[int, ...]:
+    """The shape of the grids whose latents, of width `latent_dim`, a part here writes or reads.
+
+    Raises:
+        ValueError: such latents are not of a `MapEncoder`.
+    """
+    if not spec.num_values:
+        raise ValueError("the map parts of hierarchy.level.model read symbolic grids alone")
+    width, height = spec.obs_shape[:2]
+    if latent_dim != latent_size(width, height):
+        raise ValueError(
+            f"model.latent_dim = {latent_dim} of the latents of a map part; of a grid of {width} x "
+            f"{height} cells it needs {latent_size(width, height)}, by the encoder map at the "
+            "bottom and identity above"
+        )
+    return spec.obs_shape
+
+
 class Latent(NamedTuple):
     """A latent (..., D) taken apart.
 
@@ -65,14 +83,16 @@ def _windows(shares: Tensor, radius: int) -> Tensor:
     """Shares shifted by -radius to radius cells: (..., 2 * radius + 1, W) of (..., W)."""
     width = shares.shape[-1]
     # One matrix product: the gradient of overlapping windows is several times as slow.
-    return (shares @ _shifts(width, radius).to(shares)).unflatten(-1, (2 * radius + 1, width))
+    shifts = _shifts(width, radius, shares.device).to(shares.dtype)
+    return (shares @ shifts).unflatten(-1, (2 * radius + 1, width))
 
 
 @cache
-def _shifts(width: int, radius: int) -> Tensor:
+@torch.inference_mode(False)  # first asked for by a search, it would be of no use to training
+def _shifts(width: int, radius: int, device: torch.device) -> Tensor:
     """(W, (2 * radius + 1) * W): the matrix that copies a row of W numbers to every shift of it."""
-    shift = torch.arange(-radius, radius + 1).view(1, -1, 1)
-    cell = torch.arange(width)
+    shift = torch.arange(-radius, radius + 1, device=device).view(1, -1, 1)
+    cell = torch.arange(width, device=device)
     return (cell.view(-1, 1, 1) + shift == cell).float().flatten(1)
 
 
@@ -92,12 +112,7 @@ class MapEncoder(nn.Module):
 
     def __init__(self, spec: LevelSpec) -> None:
         super().__init__()
-        width, height, _ = spec.obs_shape
-        if spec.latent_dim != latent_size(width, height):
-            raise ValueError(
-                f"model.latent_dim = {spec.latent_dim} of level 0; the map encoder of a grid of "
-                f"{width} x {height} cells needs {latent_size(width, height)}"
-            )
+        grid_of(spec, spec.latent_dim)
         self.num_values = spec.num_values
         self.offsets = [sum(spec.num_values[:c]) for c in range(len(spec.num_values))]
         self.register_buffer("scores", torch.zeros(sum(spec.num_values)))
@@ -142,7 +157,7 @@ class MapPredictor(nn.Module):
 
     def __init__(self, spec: LevelSpec) -> None:
         super().__init__()
-        self.obs_shape = spec.obs_shape
+        self.obs_shape = grid_of(spec, spec.latent_dim)
         self.radius = radius_of(spec.stride)
         self.reach = min(spec.stride, MOST_RADIUS)
         in_dim = (2 * self.radius + 1) ** 2 + NUM_LOOKS + spec.action_dim
@@ -166,7 +181,7 @@ class MapMacroActions(nn.Module):
 
     def __init__(self, spec: LevelSpec) -> None:
         super().__init__()
-        self.obs_shape = spec.obs_shape
+        self.obs_shape = grid_of(spec, spec.below_dim)
         self.radius = radius_of(spec.stride)
         in_dim = (2 * self.radius + 1) ** 2 + NUM_LOOKS + spec.ratio * spec.below_action_dim
         self.mlp = mlp(in_dim, 2 * spec.action_dim, spec.hidden_dim, 1)
@@ -185,7 +200,7 @@ class MapPrior(nn.Module):
     def __init__(self, spec: LevelSpec) -> None:
         super().__init__()
         self.action_dim = spec.action_dim
-        self.obs_shape = spec.obs_shape
+        self.obs_shape = grid_of(spec, spec.latent_dim)
         self.radius = radius_of(spec.stride)
         in_dim = (2 * self.radius + 1) ** 2 + NUM_LOOKS
         self.mlp = mlp(in_dim, 2 * spec.action_dim, spec.hidden_dim, 1)

@@ -10,6 +10,7 @@ import numpy as np
 from hplan.dataset import EpisodeStore
 from hplan.dataset_files import stored_chunks
 from hplan.files import write_atomically
+from tasks.distinct import distinct
 from tasks.oracle import optimal_steps_to_cell
 from tasks.simulator import GridWorld
 
@@ -63,7 +64,7 @@ def coverage(chunks: Iterable[EpisodeStore], task: Any, needs: Sequence[int]) ->
         longest_joined_by ("shortest way" or "env steps"), and for each level in `clips` its
         env_steps, clips, and share of the episodes that hold one.
     """
-    num_episodes = num_steps = distinct = num_frames = joined_by_walk = 0
+    num_episodes = num_steps = num_distinct = num_frames = joined_by_walk = 0
     clips, holders = np.zeros((2, len(needs)), np.int64)
     joined: float | None = None
     distances: np.ndarray | None = None
@@ -74,7 +75,7 @@ def coverage(chunks: Iterable[EpisodeStore], task: Any, needs: Sequence[int]) ->
             distances = _frame_distances(task, chunk.frames) if is_grid else None
         num_episodes += chunk.num_episodes
         num_steps += chunk.num_steps
-        distinct += int(_distinct_per_episode(chunk).sum())
+        num_distinct += int(_distinct_per_episode(chunk).sum())
         clips += np.array([chunk.windows_of(need) for need in needs], np.int64)
         holders += np.array([(chunk.lengths >= need).sum() for need in needs], np.int64)
         joined_by_walk = max(joined_by_walk, _longest_walk(chunk))
@@ -85,7 +86,7 @@ def coverage(chunks: Iterable[EpisodeStore], task: Any, needs: Sequence[int]) ->
         "num_episodes": num_episodes,
         "num_steps": num_steps,
         "distinct_observations": num_frames,
-        "distinct_per_episode": distinct / num_episodes,
+        "distinct_per_episode": num_distinct / num_episodes,
         "reachable_states": reachable,
         "visited": num_frames / reachable if reachable else None,
         "longest_joined": joined_by_walk if joined is None else joined,
@@ -152,12 +153,17 @@ def _longest_walk(chunk: EpisodeStore) -> int:
 
 
 def _longest_joined(chunk: EpisodeStore, distances: np.ndarray) -> float:
-    """The largest fall of a distance, (L, U), NaN where not known, within one episode."""
+    """The largest fall of a distance, (L, U), NaN where not known, within one episode.
+
+    Where chance decides, or is seen late, a distance falls by more than the steps that were taken,
+    which no shortest way is longer than.
+    """
     seen, largest = _is_seen(chunk), 0.0
     for to_landmark in distances:
         along = np.where(seen, to_landmark[chunk.frame_index], np.nan)
         farthest = np.maximum.accumulate(np.where(np.isnan(along), -np.inf, along), axis=1)
-        largest = max(largest, float((farthest - np.where(np.isnan(along), np.inf, along)).max()))
+        fall = farthest - np.where(np.isnan(along), np.inf, along)
+        largest = max(largest, float(np.minimum(fall, chunk.lengths[:, None]).max()))
     return largest
 
 
@@ -174,11 +180,16 @@ def _frame_distances(task: Any, frames: np.ndarray) -> np.ndarray | None:
         observations, steps = task.distances_to_a_goal(_MOST_STATES)
     else:
         return None
-    column = {seen.tobytes(): i for i, seen in enumerate(observations)}
+    known = np.where(np.atleast_2d(steps) < 0, np.nan, np.atleast_2d(steps))
+    first, number = distinct(observations.reshape(len(observations), -1))
+    # What looks the same at several distances tells none.
+    shown = known[:, first[number]]
+    is_told = ((known == shown) | (np.isnan(known) & np.isnan(shown))).all(0)
+    is_told = np.bincount(number, ~is_told, len(first)) == 0
+    column = {observations[i].tobytes(): i for i in first[is_told]}
     columns = np.array([column.get(frame.tobytes(), -1) for frame in frames])
     if (columns < 0).all():
         return None
-    known = np.where(np.atleast_2d(steps) < 0, np.nan, np.atleast_2d(steps))
     return np.where(columns < 0, np.nan, known[:, columns])
 
 

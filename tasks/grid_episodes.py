@@ -1,21 +1,17 @@
 """Reward-free episodes in worlds of walls and lava, whole batches of wandering agents at a time."""
 
 import numpy as np
-from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX, STATE_TO_IDX
 
 from hplan.dataset import EpisodeStore, ObservationSpec
+from tasks.readings import MINIGRID_VALUES
 from tasks.simulator import NUM_ACTIONS, GridWorld
 from tasks.wander import Wanderer, wander
 
 
 def observation_spec(world: GridWorld) -> ObservationSpec:
-    """Describe the world's symbolic grids: objects, colours and states of MiniGrid.
-
-    The third channel holds a door's state (3 values) or the agent's heading (4), so it needs 4.
-    """
-    num_values = (len(OBJECT_TO_IDX), len(COLOR_TO_IDX), len(STATE_TO_IDX) + 1)
+    """Describe the world's symbolic grids: objects, colours and states of MiniGrid."""
     return ObservationSpec(
-        shape=world.background.shape, num_values=num_values, num_actions=NUM_ACTIONS
+        shape=world.background.shape, num_values=MINIGRID_VALUES, num_actions=NUM_ACTIONS
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from minigrid.core.constants import OBJECT_TO_IDX
 
 from hplan.dataset import EpisodeStore, ObservationSpec
-from hplan.task import GoalsOfManyLooks, Hazardous, Worlds
+from hplan.task import GoalsOfManyLooks, Hazardous, KnownDistances, Solvable, Worlds
 from tasks.collect import collect
 from tasks.distinct import distinct
 from tasks.doors_task import DoorsTask
@@ -208,7 +208,7 @@ def partial_view(task: Any, *, see_through_walls: bool = False) -> PartialTask:
     """The task with what the agent sees in place of the full grid.
 
     Raises:
-        ValueError: it has no grids of MiniGrid's objects, colours and states.
+        ValueError: it has no grids of MiniGrid's objects, colours and states, or knows no ways.
     """
     spec = task.spec
     if spec.kind != "grid" or spec.shape[2] != 3 or spec.num_values[0] <= OBJECT_TO_IDX["agent"]:
@@ -216,5 +216,10 @@ def partial_view(task: Any, *, see_through_walls: bool = False) -> PartialTask:
             f"task.view = partial, but task '{task.name}' has observations of kind '{spec.kind}' "
             f"and shape {spec.shape}; the 7 x 7 view needs MiniGrid's symbolic grid, use "
             "task.view = full."
+        )
+    if not isinstance(task, Solvable) or not isinstance(task, KnownDistances):
+        raise ValueError(
+            f"task.view = partial, but task '{task.name}' knows no shortest ways; it needs "
+            "optimal_actions, validation_pairs and distances_to_a_goal, or use task.view = full."
         )
     return PartialTask(full=task, see_through_walls=see_through_walls)

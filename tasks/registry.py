@@ -1,5 +1,6 @@
 """The tasks that ship with hplan, and how to name one of your own."""
 
+import difflib
 import importlib
 from collections.abc import Callable
 from functools import partial
@@ -156,7 +157,10 @@ def _imported_factory(path: str) -> Callable[[int], Any]:
 
 def _unknown(name: str, why: str | None) -> ValueError:
     reason = f" ({why})" if why else ""
+    ids = [name for name in gym.registry if name.startswith("MiniGrid-")]
+    near = difflib.get_close_matches(name, [*TASKS, *MAZES, *ids], n=1, cutoff=0.75)
+    hint = f" Did you mean {near[0]}?" if near else ""
     return ValueError(
-        f"unknown task '{name}'{reason}; known tasks: {', '.join(TASKS)}, a MiniGrid id, or "
-        "module.factory of your own."
+        f"unknown task '{name}'{reason}; known tasks: {', '.join([*TASKS, *MAZES])}, a MiniGrid "
+        f"id, {GYM} and any gymnasium id, or module.factory of your own.{hint}"
     )

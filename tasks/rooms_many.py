@@ -23,7 +23,7 @@ from tasks.rooms import ROOM_SIZE, ROOMS_OPTIONS
 from tasks.seeds import Stream, stream_generator
 from tasks.simulator import NUM_HEADINGS, GridBatch, GridWorld
 from tasks.suite import Bins, Pairs, Suite, check_episodes_per_bin
-from tasks.wander import Wanderer
+from tasks.wander import Wanderer, wanderer_of
 
 NUM_TRAINING, NUM_SUITE, NUM_VALIDATION = 25, 20, 10
 _SUITE, _VALIDATION = 1000, 2000  # of these seeds the sets begin; that of the data at 0
@@ -111,17 +111,12 @@ class RoomsMany:
 
         A `policy` takes the place of the task's own wanderer.
         """
-        if not isinstance(policy, Wanderer | None):
-            raise ValueError(
-                f"task '{self.name}' wanders by itself, with a tasks.Wanderer; {policy!r} is none, "
-                "drop data.policy or give a function that makes one."
-            )
         return grid_episodes(
             self.training_worlds,
             num_episodes=num_episodes,
             episode_length=episode_length,
             generator=generator,
-            wanderer=policy or self.wanderer,
+            wanderer=wanderer_of(self.name, policy, self.wanderer),
         )
 
     def collect(

@@ -4,6 +4,8 @@ from enum import IntEnum
 
 import numpy as np
 
+LARGEST_SEED = 2**31  # exclusive, of seeds that are drawn: what every environment takes
+
 
 class Stream(IntEnum):
     """What a random stream is for; part of its seed."""

@@ -18,9 +18,10 @@ class Pairs:
     """E start-goal pairs.
 
     Attributes:
-        starts: (E, 3) int64: x, y, heading.
-        goals: (E, 3) int64: x, y, heading of the goal observation; success needs the cell alone.
-        optimal_steps: (E,) int64, fewest env steps to the goal's cell.
+        starts: (E, ...) states of the task; where there are walls and lava alone (E, 3) int64: x,
+            y, heading.
+        goals: (E, ...) as the task has them; there (E, 3): success needs the cell alone.
+        optimal_steps: (E,) int64, fewest env steps to the goal, or what the task says they are.
     """
 
     starts: np.ndarray

@@ -13,7 +13,7 @@ from tasks.pictures import grid_picture
 from tasks.seeds import Stream, stream_generator
 from tasks.simulator import GridBatch, GridWorld
 from tasks.suite import Bins, Pairs, Suite, make_suite, validation_pairs
-from tasks.wander import Wanderer
+from tasks.wander import Wanderer, wanderer_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,17 +55,12 @@ class Task:
         policy: Wanderer | None = None,
     ) -> EpisodeStore:
         """Draw reward-free episodes; a `policy` takes the place of the task's own wanderer."""
-        if not isinstance(policy, Wanderer | None):
-            raise ValueError(
-                f"task '{self.name}' wanders by itself, with a tasks.Wanderer; {policy!r} is none, "
-                "drop data.policy or give a function that makes one."
-            )
         return grid_episodes(
             self.world,
             num_episodes=num_episodes,
             episode_length=episode_length,
             generator=generator,
-            wanderer=policy or self.wanderer,
+            wanderer=wanderer_of(self.name, policy, self.wanderer),
         )
 
     def collect(

@@ -1,10 +1,25 @@
 """The behaviour policy of the reward-free data: a random walk with persistence."""
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
 from tasks.simulator import FORWARD, LEFT, RIGHT
+
+Policy = TypeVar("Policy")
+
+
+def wanderer_of(task: str, policy: Any, own: Policy) -> Policy:
+    """A task's `own` behaviour policy, or `policy` in its place; ValueError if of another kind."""
+    if policy is None:
+        return own
+    if not isinstance(policy, type(own)):
+        kind = f"{type(own).__module__}.{type(own).__qualname__}"
+        raise ValueError(
+            f"task '{task}' wanders by itself, with a {kind}; {policy!r} is none, drop data.policy."
+        )
+    return policy
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,7 +85,7 @@ class SearchResult:
 
     Attributes:
         actions: (B, H, A) the plan, in the form in which it can be a warm start.
-        macro_actions: (B, H, A) what the model was given; the same where actions are discrete.
+        macro_actions: (B, H, A) what the model was given; the same at the bottom.
         latents: (B, H + 1, D) predicted; index 0 is the start. Beyond `num_steps` they repeat.
         num_steps: (B,) steps of the level after which the plan is done, 1 to H.
         score: (B,) as above.

@@ -9,9 +9,9 @@ from gymnasium import spaces
 
 from hplan.dataset import CollectionStopped, EpisodeStore
 from tasks.gymnasium_envs.world import Fault, GymWorld, checked_action, faults_of
+from tasks.seeds import LARGEST_SEED
 from tasks.spaces import from_actions
 
-LARGEST_SEED = 2**31  # exclusive, of the seeds drawn here: what every environment takes
 RESET_SEEDS = "reset_seeds"  # in a store's metadata: E ints
 
 

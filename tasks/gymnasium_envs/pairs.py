@@ -8,8 +8,8 @@ import numpy as np
 
 from hplan.dataset import EpisodeStore, ObservationSpec
 from hplan.names import find_class
-from tasks.gymnasium_envs.behaviour import LARGEST_SEED, RESET_SEEDS, episode_seeds
-from tasks.seeds import Stream, stream_generator
+from tasks.gymnasium_envs.behaviour import RESET_SEEDS, episode_seeds
+from tasks.seeds import LARGEST_SEED, Stream, stream_generator
 from tasks.suite import Bins
 
 logger = logging.getLogger(__name__)

@@ -18,6 +18,7 @@ from tasks.objects.world import (
     X,
     Y,
 )
+from tasks.seeds import LARGEST_SEED
 
 SEED, STEP, HIT = -3, -2, -1
 _AROUND = np.array([(dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1) if (dx, dy) != (0, 0)])
@@ -94,7 +95,7 @@ def populate(world: ObjectWorld, poses: np.ndarray, generator: np.random.Generat
     order[(empty == cells[:, None]) | (empty == front[:, None])] = 2.0
     balls = empty[np.argsort(order, axis=1)[:, : world.num_things]]
     clock = np.zeros((len(poses), 3), np.int64)
-    clock[:, SEED] = generator.integers(2**31, size=len(poses))
+    clock[:, SEED] = generator.integers(LARGEST_SEED, size=len(poses))
     return np.hstack([poses, balls, clock])
 
 

@@ -5,7 +5,6 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
-from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX, STATE_TO_IDX
 
 from hplan.dataset import EpisodeStore, ObservationSpec
 from tasks.collect import EPISODES_PER_CHUNK, behaviour_of, collect
@@ -18,8 +17,10 @@ from tasks.objects.obstacles import avoid, populate
 from tasks.objects.wanderer import ObjectWanderer, routes_of, wander
 from tasks.objects.world import POSE, ObjectWorld
 from tasks.pictures import grid_picture
+from tasks.readings import MINIGRID_VALUES
 from tasks.seeds import Stream, stream_generator
 from tasks.suite import Bins, Pairs, Suite, check_episodes_per_bin
+from tasks.wander import wanderer_of
 
 LADDER: Bins = (("short", 5, 10), ("medium", 10, 20), ("long", 20, 40), ("far", 40, 80))
 MISSION = "mission"
@@ -64,8 +65,7 @@ class ObjectsTask:
         """What observations and actions look like."""
         return ObservationSpec(
             shape=self.world.background.shape,
-            # The third channel holds a door's state (3 values) or the agent's heading (4).
-            num_values=(len(OBJECT_TO_IDX), len(COLOR_TO_IDX), len(STATE_TO_IDX) + 1),
+            num_values=MINIGRID_VALUES,
             num_actions=len(self.world.actions),
         )
 
@@ -145,11 +145,7 @@ class ObjectsTask:
         policy: ObjectWanderer | None = None,
     ) -> EpisodeStore:
         """Draw reward-free episodes; a `policy` takes the place of the task's own wanderer."""
-        if not isinstance(policy, ObjectWanderer | None):
-            raise ValueError(
-                f"task '{self.name}' wanders by itself, with a tasks.objects.ObjectWanderer; "
-                f"{policy!r} is none, drop data.policy or give a function that makes one."
-            )
+        policy = wanderer_of(self.name, policy, self.wanderer)
         states, actions = self.walks(num_episodes, episode_length, generator, policy)
         flat = states.reshape(-1, states.shape[2])
         first, number = distinct(keys_of(flat))

@@ -14,6 +14,7 @@ from tasks.point_rooms.roam import Roamer, roam
 from tasks.point_rooms.world import MAX_SPEED, PointWorld, check_actions
 from tasks.seeds import Stream, stream_generator
 from tasks.suite import Bins, Pairs, Suite, check_episodes_per_bin
+from tasks.wander import wanderer_of
 
 View = Literal["state", "pixels"]
 # The three bands of the published maze tables, in cells of a shortest path, both ends included.
@@ -87,16 +88,11 @@ class PointRoomsTask:
 
         Both views of one generator are of the same episodes.
         """
-        if not isinstance(policy, Roamer | None):
-            raise ValueError(
-                f"task '{self.name}' wanders by itself, with a tasks.point_rooms.Roamer; "
-                f"{policy!r} is none, drop data.policy or give a function that makes one."
-            )
         states, actions = roam(
             self.paths,
             num_agents=num_episodes,
             num_steps=episode_length,
-            roamer=policy or self.roamer,
+            roamer=wanderer_of(self.name, policy, self.roamer),
             generator=generator,
         )
         # Hardly ever is a state seen twice, so each step has a frame of its own.

@@ -12,6 +12,7 @@ from minigrid.core.mission import MissionSpace
 from minigrid.core.world_object import Key
 from minigrid.minigrid_env import MiniGridEnv
 
+from tasks.seeds import LARGEST_SEED
 from tasks.trip.districts import HEIGHT, WIDTH, District
 from tasks.trip.picture import trip_picture
 from tasks.trip.sight import observe, without_agent
@@ -36,7 +37,6 @@ _PLACES = {
     District.LOUNGE: "get to the announced gate",
     District.CAFE: "take a seat in the cafe in Paris",
 }
-_LARGEST_SEED = 2**31  # exclusive, of what is drawn from `np_random`
 
 
 class TripEnv(MiniGridEnv):
@@ -84,7 +84,7 @@ class TripEnv(MiniGridEnv):
         """Begin at the desk; `options` may give "start" and "goal", a state (NUM_COLUMNS,) each."""
         options = options or {}
         gym.Env.reset(self, seed=seed)
-        start = at_desk(self.np_random.integers(_LARGEST_SEED, size=1))[0]
+        start = at_desk(self.np_random.integers(LARGEST_SEED, size=1))[0]
         both = np.array([options.get("start", start), options.get("goal", self.task.goal)])
         check_states(both)
         self.state, self.goal = both

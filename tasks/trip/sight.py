@@ -79,7 +79,7 @@ def without_agent(states: np.ndarray) -> np.ndarray:
         seen[(rows, *cell)] = symbol("door", colour, OPEN)
     for place, cell in _SWITCHES.items():
         rows = np.flatnonzero((district == place) & (states[:, SWITCH] == 1))
-        seen[(rows, *cell)] = symbol("box", "green")
+        seen[(rows, *cell)] = symbol("goal", "green")  # lit: seen from afar
     rows = np.flatnonzero((district == District.CORRIDOR) | (district == District.LIFT))
     seen[rows, DISPLAY_COLUMN, DISPLAY_BOTTOM - states[rows, FLOOR]] = symbol("ball", "green")
     rows = np.flatnonzero(states[:, BAY])

@@ -4,17 +4,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX, STATE_TO_IDX
 
 from hplan.dataset import EpisodeStore, ObservationSpec
 from tasks.collect import EPISODES_PER_CHUNK, collect
-from tasks.seeds import Stream, stream_generator
+from tasks.readings import MINIGRID_VALUES
+from tasks.seeds import LARGEST_SEED, Stream, stream_generator
 from tasks.suite import Bins, Pairs, Suite, check_episodes_per_bin
 from tasks.trip.districts import ENTRIES, HEIGHT, SEAT, WIDTH, District
 from tasks.trip.oracle import onward, optimal_actions, steps_to
 from tasks.trip.picture import caption, trip_picture
 from tasks.trip.sight import TripBatch, observe, sight
-from tasks.trip.travellers import LARGEST_SEED, Travellers, anywhere, travel
+from tasks.trip.travellers import Travellers, anywhere, travel
 from tasks.trip.world import (
     DISTRICT,
     HEADING,
@@ -26,6 +26,7 @@ from tasks.trip.world import (
     check_states,
     step,
 )
+from tasks.wander import wanderer_of
 
 BUDGET_FACTOR, BUDGET_EXTRA = 3, 20  # env steps allowed: so many times the bin's longest, and more
 _LONGEST_PAIR = 350  # env steps between a validation pair's start and goal
@@ -62,7 +63,7 @@ class TripTask:
         """What observations and actions look like."""
         return ObservationSpec(
             shape=(WIDTH, HEIGHT, 3),
-            num_values=(len(OBJECT_TO_IDX), len(COLOR_TO_IDX), len(STATE_TO_IDX) + 1),
+            num_values=MINIGRID_VALUES,
             num_actions=NUM_ACTIONS,
         )
 
@@ -95,12 +96,9 @@ class TripTask:
         policy: Travellers | None = None,
     ) -> EpisodeStore:
         """Draw reward-free episodes; a `policy` takes the place of the task's own travellers."""
-        if not isinstance(policy, Travellers | None):
-            raise ValueError(
-                f"task '{self.name}' wanders by itself, with tasks.trip.travellers.Travellers; "
-                f"{policy!r} is none, drop data.policy or give a function that makes one."
-            )
-        states, actions = travel(num_episodes, episode_length, generator, policy or self.travellers)
+        states, actions = travel(
+            num_episodes, episode_length, generator, wanderer_of(self.name, policy, self.travellers)
+        )
         return _build_store(states, actions, self.spec)
 
     def collect(

@@ -10,6 +10,7 @@ from functools import cache
 
 import numpy as np
 
+from tasks.seeds import LARGEST_SEED
 from tasks.trip.districts import (
     CLOSURES,
     HEIGHT,
@@ -53,7 +54,6 @@ from tasks.trip.world import (
     step,
 )
 
-LARGEST_SEED = 2**31  # exclusive, of the episodes drawn here
 _ONWARD, _ROAM, _STROLL = range(3)
 _INTO_WALLS = 0.15  # chance of a stroller to bump where the way is shut
 _OTHER_SENSE = 0.2  # chance that a stroller turns the other way than last time

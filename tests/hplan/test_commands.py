@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from hplan import checkpoint, files, run
+from hplan.__main__ import main
 from hplan.arguments import read_arguments
 from hplan.command_line import read_config
 
@@ -23,6 +25,22 @@ SHORT = (
 
 Command = Callable[[str], tuple[int, str, str]]
 Refused = Callable[[str], str]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run called a, of two levels."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert main(f"train --config tiny {SHORT} --levels 2 --run a".split()) == 0
+    return folder
+
+
+@pytest.fixture
+def trained(home: Path, command: Command) -> None:
+    """The current folder is a copy of `home`."""
+    shutil.copytree(home, ".", dirs_exist_ok=True)
 
 
 @pytest.mark.parametrize("num_levels", [1, 2, 3, 4])
@@ -40,8 +58,7 @@ def test_train_says_and_trains_as_many_levels_as_asked(command: Command, num_lev
     assert list((run_dir / "tensorboard").glob("events*"))
 
 
-def test_runs_that_cannot_be_used(command: Command, refused: Refused) -> None:
-    assert command(f"train --config tiny {SHORT} --levels 2 --run a")[0] == 0
+def test_runs_that_cannot_be_used(trained: None, refused: Refused) -> None:
     again = refused(f"train --config tiny {SHORT} --run a")
     assert "run folder runs/a exists; RESUME=1 continues it, RUN=another-name" in again
     depth = "run runs/a holds 2 levels, LEVELS=3 was asked for; train again or drop LEVELS."
@@ -63,14 +80,12 @@ def test_runs_that_cannot_be_used(command: Command, refused: Refused) -> None:
     assert "no checkpoint yet" in refused("eval --run a")
 
 
-def test_a_run_in_use_is_left_alone(command: Command, refused: Refused) -> None:
-    assert command(f"train --config tiny {SHORT} --levels 1 --run a")[0] == 0
+def test_a_run_in_use_is_left_alone(trained: None, refused: Refused) -> None:
     with run.locked(Path("runs/a")):
         assert "in use by another process" in refused("train --resume --run a")
 
 
-def test_a_finished_run_has_nothing_to_resume(command: Command) -> None:
-    assert command(f"train --config tiny {SHORT} --levels 1 --run a")[0] == 0
+def test_a_finished_run_has_nothing_to_resume(trained: None, command: Command) -> None:
     code, out, _ = command("train --resume --run a")
     assert code == 0 and "all 2 updates are done already" in out
 
@@ -108,9 +123,8 @@ def test_a_full_disk_gets_one_clear_line(tmp_path: Path, refused: Refused) -> No
 
 
 def test_a_disk_full_between_checkpoints_loses_nothing(
-    command: Command, monkeypatch: pytest.MonkeyPatch
+    trained: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert command(f"train --config tiny {SHORT} --levels 1 --run a")[0] == 0
     before = checkpoint.load_checkpoint(Path("runs/a"))
 
     def full(*args: object) -> int:
@@ -124,6 +138,7 @@ def test_a_disk_full_between_checkpoints_loses_nothing(
     assert not list(Path("runs/a/checkpoints").glob(".*"))
 
 
+@pytest.mark.slow  # within one process a signal stops runs in test_training
 @pytest.mark.timeout(120)
 def test_ctrl_c_says_how_to_go_on_and_loses_nothing(tmp_path: Path, command: Command) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

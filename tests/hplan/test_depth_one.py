@@ -1,6 +1,7 @@
 """A hierarchy of depth one is flat planning, bit for bit, on real episodes."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -82,11 +83,16 @@ def _flat_actions(agent: Agent, task, start, goal, num_steps) -> tuple[list[int]
     return actions, len(wrong)
 
 
+@cache
+def _stack(num_updates: int) -> torch.nn.ModuleList:
+    return tiny_stack(tiny_config(1), num_updates=num_updates)
+
+
 @pytest.mark.parametrize("energy", ["distance", "l2"])
 @pytest.mark.parametrize("num_updates", [0, 20])
 def test_a_hierarchy_of_depth_one_acts_as_flat_planning_bit_for_bit(num_updates, energy):
     config, num_steps = tiny_config(1), 15
-    task, levels = tiny_task(config), tiny_stack(config, num_updates=num_updates)
+    task, levels = tiny_task(config), _stack(num_updates)
     agent = Agent(
         levels=levels,
         configs=level_configs(config.hierarchy),

@@ -61,10 +61,15 @@ def test_distances_are_asked_for_later_goals_of_the_walk_and_all_of_others(strid
 
 
 @pytest.mark.parametrize("stride", [1, 5])
-@pytest.mark.parametrize(("guess", "promised"), [(3.0, 1.5), (1.2, 7.0)])
-def test_the_distance_loss_is_what_a_loop_over_its_pairs_gives(stride, guess, promised):
+@pytest.mark.parametrize(("guess", "promised", "num_own"), [(3.0, 1.5, 1), (1.2, 7.0, 3)])
+def test_the_distance_loss_is_what_a_loop_over_its_pairs_gives(stride, guess, promised, num_own):
     discount, low = 0.9, 0.2
-    config = LossConfig(distance_discount=discount, distance_expectile=low, distance_starts=501)
+    config = LossConfig(
+        distance_discount=discount,
+        distance_expectile=low,
+        distance_starts=501,
+        distance_own_goals=num_own,
+    )
     distance, target, clips = Constant(guess), Constant(promised), _marked_clips(stride)
     level = bare_level(stride, distance=distance)
     loss = distance_loss(level, target, clips, config, seeded())
@@ -79,7 +84,8 @@ def test_the_distance_loss_is_what_a_loop_over_its_pairs_gives(stride, guess, pr
     for start, goal in zip(*(x[:, 1].tolist() for x in distance.own), strict=True):
         walked = (goal - start) / stride
         total += term(walked if walked <= 1 else min(1 + promised, walked))
-    expected = total / (B * 501) + term(1 + promised)
+    assert len(distance.own[0]) == B * 501 * num_own
+    expected = total / (B * 501 * num_own) + term(1 + promised)
     assert loss.item() == pytest.approx(expected, rel=1e-4)
 
 

@@ -45,11 +45,12 @@ def _configs(regulariser):
             walk_weight=0.5,
             walk_std=2.0,
             free_nats=0.01,
+            distance_weight=0.3,
         ),
     )
     overrides = {
         "model.ratio": [1, 3],
-        "model.encoder": ["axial", "mlp"],
+        "model.encoder": ["recurrent" if regulariser == "sigreg" else "axial", "mlp"],
         "model.action_encoder": ["one_hot", "gaussian"],
     }
     return level_configs(
@@ -79,7 +80,7 @@ def _loss_and_gradients(regulariser):
     targets = nn.ModuleList(copy.deepcopy(level.distance) for level in levels)
     sampler = ClipSampler(store, batch_size=B, clip_length=T, num_goals=G, seed=0)
     batch, generator = sampler.draw(0), torch.Generator().manual_seed(0)
-    loss, terms = stack_loss(levels, configs, batch, generator)
+    loss, terms = stack_loss(levels, configs, batch, generator, targets)
     of_distances, more = distances_loss(levels, targets, configs, batch, generator)
     (loss + of_distances).backward()
     terms = {"loss": loss, "loss of distances": of_distances, **terms, **more}

@@ -3,6 +3,7 @@
 import logging
 import os
 import pickletools
+import signal
 import subprocess
 import sys
 import zipfile
@@ -77,17 +78,20 @@ def test_the_same_command_gives_the_same_weights_and_another_seed_others(whole: 
 
 @pytest.mark.parametrize("stop", [5, 8])
 def test_a_resumed_run_ends_as_if_never_interrupted(
-    whole: Path, stop: int, monkeypatch: pytest.MonkeyPatch
+    whole: Path, stop: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     begin = KeepCheckpoints.on_train_batch_start
 
     def interrupt(self: KeepCheckpoints, trainer: object, *args: object) -> None:
-        self.interrupted = trainer.global_step == stop
+        if trainer.global_step == stop:
+            signal.raise_signal(signal.SIGINT)
         begin(self, trainer, *args)
 
     with monkeypatch.context() as patched:
         patched.setattr(KeepCheckpoints, "on_train_batch_start", interrupt)
         assert train("--run parts") == 130
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "make train RESUME=1 RUN=runs/parts" in err
     assert updates_done(Path("runs/parts")) == stop
     assert train("--run parts --resume") == 0
     assert_same_weights(weights_of(whole), weights_of("parts"))
@@ -109,11 +113,13 @@ def test_a_run_can_go_on_from_the_checkpoint_of_a_validation(
 
 
 def test_a_saved_config_reruns_the_run() -> None:
-    assert train("--run a --levels 3 --training.learning_rate 1e-3") == 0
+    short = "--training.num_updates 4 --training.distance_updates 1"
+    assert train(f"--run a --levels 3 --training.learning_rate 1e-3 {short}") == 0
     assert main("train --config runs/a/config.yaml --run b".split()) == 0
     assert_same_weights(weights_of("a"), weights_of("b"))
 
 
+@pytest.mark.slow  # that the loss and its gradients are those of one, test_distributed finds sooner
 @pytest.mark.timeout(120)
 def test_two_processes_train_as_one(whole: Path, tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}

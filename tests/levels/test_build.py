@@ -38,8 +38,8 @@ def _build(*, encoder=("axial", "mlp"), action_encoder=("one_hot", "gaussian")):
             "gaussian, map",
         ),
         ({"encoder": ["axial"]}, 1, "encoder", "axial", "mlp, identity"),
-        ({"encoder": ["mlp"]}, 0, "encoder", "mlp", "axial, map, recurrent"),
-        ({"encoder": ["pixels"]}, 0, "encoder", "pixels", "axial, map, recurrent"),
+        ({"encoder": ["mlp"]}, 0, "encoder", "mlp", "axial, linear_axial, map, recurrent"),
+        ({"encoder": ["pixels"]}, 0, "encoder", "pixels", "axial, linear_axial, map, recurrent"),
         ({"action_encoder": ["box"]}, 0, "action_encoder", "box", "one_hot"),
     ],
 )

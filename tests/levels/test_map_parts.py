@@ -14,6 +14,7 @@ from levels.map_encoder import (
     MapMacroActions,
     MapPredictor,
     MapPrior,
+    _shifts,
     latent_size,
 )
 from tasks import build_task
@@ -69,8 +70,9 @@ def test_looks_tell_headings_apart_and_nothing_else(latents):
 
 
 def test_latent_dim_must_fit_the_grid():
-    with pytest.raises(ValueError, match=rf"latent_dim = 64 .* needs {SIZE}"):
-        MapEncoder(spec(latent_dim=64))
+    for part in (MapEncoder, MapPredictor, MapPrior, MapDistance):
+        with pytest.raises(ValueError, match=rf"latent_dim = 64 .* needs {SIZE}"):
+            part(spec(latent_dim=64))
 
 
 def test_around_is_the_map_shifted_and_wall_beyond_the_grid(latents):
@@ -181,6 +183,23 @@ def test_kept_values_are_those_of_the_weights_that_planning_has(latents):
         assert torch.equal(first, net.steps(z, goal))
         net.turn.add_(1.0)
         assert (net.steps(z, goal) - first).abs().max() > 0.1, "values of old weights were used"
+
+
+def test_a_stack_learns_after_a_search_has_used_it(latents):
+    net = MapPredictor(spec(stride=3))
+    _shifts.cache_clear()
+    with torch.inference_mode():
+        net(latents[:B], torch.zeros(B, A))
+    net(latents[:B], torch.zeros(B, A)).sum().backward()
+    assert all(p.grad is not None for p in net.parameters())
+
+
+def test_values_kept_on_one_device_are_not_compared_on_another(latents):
+    net = MapDistance(spec())
+    with torch.no_grad():
+        net.steps(latents[:B], latents[:1])
+        elsewhere = net.to("meta").steps(latents[:B].to("meta"), latents[:1].to("meta"))
+    assert elsewhere.shape == (B,)
 
 
 def test_steps_give_costs_a_gradient(latents):

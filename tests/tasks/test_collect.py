@@ -143,7 +143,9 @@ def test_a_policy_takes_the_place_of_the_tasks_own():
     held_out = source.held_out(3, 1)
     assert (chunk.actions != FORWARD).all() and (held_out.actions != FORWARD).all()
     assert source.metadata()["behaviour"]["forward_probability"] == 0.0
-    with pytest.raises(ValueError, match="wanders by itself, with a tasks.Wanderer; 'my.Policy'"):
+    with pytest.raises(
+        ValueError, match="wanders by itself, with a tasks.wander.Wanderer; 'my.Policy'"
+    ):
         next(Collection(**{**vars(source), "policy": "my.Policy"}).chunks(0))
 
 

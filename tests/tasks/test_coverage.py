@@ -119,3 +119,15 @@ def test_other_observations_are_walked(kind):
         spec=spec,
     )
     assert coverage([store], TASK, [])["longest_joined_by"] == "env steps"
+
+
+class Aliased(Line):
+    """Two ends of a line look the same; a step of chance leads from 40 env steps away to 1."""
+
+    def distances_to_a_goal(self, num_states):
+        looks, steps = np.array([0, 1, 2, 3, 0]), np.array([90, 40, 2, 1, 0])
+        return looks.astype(np.uint8).reshape(-1, 1, 1, 1), steps
+
+
+def test_looks_of_several_distances_and_leaps_of_chance_are_no_way():
+    assert coverage([_store([0, 3]), _store([1, 2, 3])], Aliased(), [])["longest_joined"] == 2

@@ -67,3 +67,12 @@ def test_task_without_grids_is_refused():
 
     with pytest.raises(ValueError, match=r"task\.view = partial, but task 'vectors'"):
         partial_view(Vectors())
+
+
+def test_task_that_knows_no_ways_is_refused():
+    class Grids:
+        name = "grids"
+        spec = build_task("rooms-tiny", 0).spec
+
+    with pytest.raises(ValueError, match="task 'grids' knows no shortest ways"):
+        partial_view(Grids())

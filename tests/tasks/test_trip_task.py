@@ -1,7 +1,5 @@
 """The trip as a task: its data, its pairs, what a person sees of it."""
 
-import pickle
-
 import numpy as np
 import pytest
 
@@ -32,11 +30,6 @@ def test_a_trip_is_a_task():
         ((_, low, high),) = suite.bins
         assert ((suite.optimal_steps >= low) & (suite.optimal_steps <= high)).all()
         assert suite.budgets.tolist() == [3 * high + 20] * 2
-        assert (
-            suite.sha256
-            == pickle.loads(pickle.dumps(task)).suite(episodes_per_bin=2, seed=1).sha256
-        )
-        assert suite.sha256 != task.suite(episodes_per_bin=2, seed=2).sha256
         obs = task.observe(suite.goals)
         assert obs.shape == (2, *task.spec.shape) and obs.dtype == task.spec.dtype
         assert (obs < task.spec.num_values).all()
