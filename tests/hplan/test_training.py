@@ -182,7 +182,8 @@ def test_the_collapse_alarm_rings_without_a_regulariser_and_only_then(
 ) -> None:
     settings = (
         "--config tiny --evaluation.episodes_per_bin 0 --evaluation.during_training 0 "
-        "--accelerator cpu --training.distance_updates 0"
+        "--accelerator cpu --training.distance_updates 0 --data.num_episodes 40 "
+        "--training.num_updates 30 --training.learning_rate 0.02"  # few updates that go far
     )
     assert alarms_of("healthy", settings, caplog) == []
     without = f"{settings} --hierarchy.level.loss.regulariser_weight 0"

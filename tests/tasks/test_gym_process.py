@@ -109,6 +109,7 @@ def _minari_dataset(dataset_id: str) -> None:
         dataset_id,
         buffers,
         env=ENV,
+        eval_env=ENV,
         algorithm_name="random",
         description="random pushes",
         author="somebody",
@@ -130,4 +131,4 @@ def test_a_minari_dataset_of_somebody_else_is_trained_on_as_it_is(folder: Path, 
     refused = hplan(folder, "train", *both, "--task", "gym:Acrobot-v1", "--run", "other")
     assert refused.returncode == 2
     (line,) = refused.stderr.strip().splitlines()[-1:]
-    assert "test/car-v0" in line and "gym:Acrobot-v1" in line
+    assert "minari-test-car-v0" in line and "gym:Acrobot-v1" in line

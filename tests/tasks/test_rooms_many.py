@@ -128,7 +128,7 @@ def test_worlds_of_two_sizes_are_not_joined():
 
 
 def test_a_policy_that_is_no_wanderer_is_refused():
-    with pytest.raises(ValueError, match="tasks.Wanderer"):
+    with pytest.raises(ValueError, match="tasks.wander.Wanderer"):
         TASK.wander(2, T, np.random.default_rng(0), policy="walk")
 
 
