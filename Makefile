@@ -98,8 +98,8 @@ tensorboard: $(SETUP) ## TensorBoard on runs/, with the Subgoals tab
 test: $(SETUP) ## the fast suite, under two minutes on two cores
 	$(PYTEST) -m "not slow"
 
-test-all: $(SETUP) ## the fast suite and the slow tests
-	$(PYTEST)
+test-all: $(SETUP) ## the fast suite and the slow tests, shapes checked at every call
+	$(PYTEST) --every-call
 
 lint: $(SETUP) ## ruff: rules and format
 	$(RUN_PYTHON) -m ruff check .
