@@ -13,6 +13,7 @@ from hplan.config import Config
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+ANY_DEPTH = [path for path in CONFIGS if path.stem != "lava"]  # episodes of 60 env steps
 SHORT = (
     "--training.num_updates 2 --training.distance_updates 1 --training.validation_pairs 10 "
     "--data.num_episodes 20 --evaluation.episodes_per_bin 0"
@@ -32,6 +33,12 @@ def test_every_config_parses_and_its_resolved_form_is_itself(path: Path, tmp_pat
     resolved = tmp_path / "resolved.yaml"
     resolved.write_text(as_yaml(config))
     assert config_of(f"--config {resolved}") == config
+
+
+@pytest.mark.parametrize("path", ANY_DEPTH, ids=lambda path: path.stem)
+def test_every_config_serves_up_to_four_levels(path: Path) -> None:
+    """What a depth of four allows, all lower ones do: their levels are the first of it."""
+    assert config_of(f"--config {path} --levels 4").hierarchy.num_levels == 4
 
 
 def test_the_default_config_spells_out_every_setting() -> None:
