@@ -7,6 +7,7 @@ import gymnasium as gym
 import numpy as np
 from minigrid.wrappers import FullyObsWrapper
 
+from tasks.collect import collect
 from tasks.registry import build_task
 from tasks.rooms import ROOMS_IDS
 from tasks.simulator import NUM_ACTIONS
@@ -66,7 +67,7 @@ def _minigrid_steps() -> int:
 
 
 def _collect_steps(task: Task) -> int:
-    return task.collect(num_episodes=1000, episode_length=150, seed=0).num_steps
+    return collect(task, num_episodes=1000, episode_length=150, seed=0).num_steps
 
 
 def _observe_steps(task: Task) -> int:

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hplan.dataset import EpisodeStore, ObservationSpec
-from tasks.collect import collect
 from tasks.doors import DoorsBatch, Doorways
 from tasks.seeds import Stream, stream_generator
 from tasks.simulator import GridWorld
@@ -81,18 +80,6 @@ class DoorsTask:
     ) -> EpisodeStore:
         """Draw the episodes of `rooms`, every doorway open."""
         return self.rooms.wander(num_episodes, episode_length, generator, policy)
-
-    def collect(
-        self, *, num_episodes: int, episode_length: int, seed: int, num_workers: int = 1
-    ) -> EpisodeStore:
-        """Collect the episodes of `rooms`, every doorway open; see `tasks.collect.collect`."""
-        return collect(
-            self,
-            num_episodes=num_episodes,
-            episode_length=episode_length,
-            seed=seed,
-            num_workers=num_workers,
-        )
 
     def suite(self, *, episodes_per_bin: int, seed: int) -> Suite:
         """Draw start-goal pairs, each with its own doorways shut; in every second a detour is due.

@@ -9,7 +9,6 @@ from minigrid.core.constants import OBJECT_TO_IDX
 
 from hplan.dataset import EpisodeStore, ObservationSpec
 from hplan.task import GoalsOfManyLooks, Hazardous, KnownDistances, Solvable, Worlds
-from tasks.collect import collect
 from tasks.distinct import distinct
 from tasks.doors_task import DoorsTask
 from tasks.egocentric import VIEW, egocentric
@@ -141,18 +140,6 @@ class PartialTask:
         first, number = distinct(views.reshape(len(views), -1))
         index = number.astype(np.int32)[store.frame_index]
         return replace(store, frames=views[first], frame_index=index, spec=self.spec)
-
-    def collect(
-        self, *, num_episodes: int, episode_length: int, seed: int, num_workers: int = 1
-    ) -> EpisodeStore:
-        """Collect reward-free episodes; see `tasks.collect.collect`."""
-        return collect(
-            self,
-            num_episodes=num_episodes,
-            episode_length=episode_length,
-            seed=seed,
-            num_workers=num_workers,
-        )
 
     def suite(self, *, episodes_per_bin: int, seed: int) -> Suite:
         """The full task's start-goal pairs."""

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hplan.dataset import EpisodeStore, ObservationSpec
-from tasks.collect import EPISODES_PER_CHUNK, behaviour_of, collect
+from tasks.collect import EPISODES_PER_CHUNK, behaviour_of
 from tasks.grid_episodes import grid_episodes, observation_spec
 from tasks.oracle import optimal_actions, optimal_path, optimal_steps_to_cell
 from tasks.pictures import grid_picture
@@ -61,18 +61,6 @@ class Task:
             episode_length=episode_length,
             generator=generator,
             wanderer=wanderer_of(self.name, policy, self.wanderer),
-        )
-
-    def collect(
-        self, *, num_episodes: int, episode_length: int, seed: int, num_workers: int = 1
-    ) -> EpisodeStore:
-        """Collect reward-free episodes; see `tasks.collect.collect`."""
-        return collect(
-            self,
-            num_episodes=num_episodes,
-            episode_length=episode_length,
-            seed=seed,
-            num_workers=num_workers,
         )
 
     def suite(self, *, episodes_per_bin: int, seed: int) -> Suite:

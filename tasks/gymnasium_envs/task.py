@@ -9,7 +9,6 @@ from gymnasium import spaces
 
 from hplan.dataset import EpisodeStore, ObservationSpec
 from hplan.names import find_class
-from tasks.collect import collect
 from tasks.gymnasium_envs.batch import GymBatch
 from tasks.gymnasium_envs.behaviour import MakePolicy, RandomWalk, behaviour, wander
 from tasks.gymnasium_envs.pairs import GOAL, PairSource, bins_of, confirmed_seeds, told_seeds
@@ -116,18 +115,6 @@ class GymTask:
             )
         finally:
             world.env.close()
-
-    def collect(
-        self, *, num_episodes: int, episode_length: int, seed: int, num_workers: int = 1
-    ) -> EpisodeStore:
-        """Collect reward-free episodes; see `tasks.collect.collect`."""
-        return collect(
-            self,
-            num_episodes=num_episodes,
-            episode_length=episode_length,
-            seed=seed,
-            num_workers=num_workers,
-        )
 
     def with_episodes(self, store: EpisodeStore) -> "GymTask":
         """The same task, its goals taken from these episodes.

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hplan.dataset import EpisodeStore, ObservationSpec
-from tasks.collect import EPISODES_PER_CHUNK, behaviour_of, collect
+from tasks.collect import EPISODES_PER_CHUNK, behaviour_of
 from tasks.distinct import distinct
 from tasks.objects import pairs as drawing
 from tasks.objects.batch import ObjectBatch
@@ -176,18 +176,6 @@ class ObjectsTask:
             num_steps=episode_length,
             wanderer=policy or self.wanderer,
             generator=generator,
-        )
-
-    def collect(
-        self, *, num_episodes: int, episode_length: int, seed: int, num_workers: int = 1
-    ) -> EpisodeStore:
-        """Collect reward-free episodes; see `tasks.collect.collect`."""
-        return collect(
-            self,
-            num_episodes=num_episodes,
-            episode_length=episode_length,
-            seed=seed,
-            num_workers=num_workers,
         )
 
     def suite(self, *, episodes_per_bin: int, seed: int) -> Suite:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 
 from hplan.dataset import EpisodeStore, ObservationSpec
-from tasks.collect import behaviour_of, collect
+from tasks.collect import behaviour_of
 from tasks.point_rooms.paths import SUCCESS_RADIUS, CellPaths, at_goal, steps_bound
 from tasks.point_rooms.pixels import SIDE, draw, picture
 from tasks.point_rooms.roam import Roamer, roam
@@ -103,18 +103,6 @@ class PointRoomsTask:
             actions=actions,
             lengths=np.full(num_episodes, episode_length),
             spec=self.spec,
-        )
-
-    def collect(
-        self, *, num_episodes: int, episode_length: int, seed: int, num_workers: int = 1
-    ) -> EpisodeStore:
-        """Collect reward-free episodes into memory; see `tasks.collect.collect`."""
-        return collect(
-            self,
-            num_episodes=num_episodes,
-            episode_length=episode_length,
-            seed=seed,
-            num_workers=num_workers,
         )
 
     def suite(self, *, episodes_per_bin: int, seed: int) -> Suite:

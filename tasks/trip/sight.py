@@ -48,10 +48,12 @@ _DOORS = tuple(
         (District.LOUNGE, Kind.BOARDING_DOOR, "blue", BOARDING, 1),
     )
 )
+_BOARDING_X, _BOARDING_Y = cell_of(District.LOUNGE, Kind.BOARDING_DOOR)
 _SWITCHES = {
     district: cell_of(district, Kind.SWITCH)
     for district in (District.CORRIDOR, District.LIFT, District.STREET)
 }
+_BOARDING_LAMPS = [(_BOARDING_X + side, _BOARDING_Y) for side in (-1, 1)]  # dark, they are walls
 _OPEN_GATES = np.array([symbol("door", colour, OPEN) for colour in GATE_COLOURS])
 _CALLED_GATES = np.array([symbol("ball", colour) for colour in GATE_COLOURS])
 
@@ -77,6 +79,9 @@ def without_agent(states: np.ndarray) -> np.ndarray:
     for place, cell, colour, column, value in _DOORS:
         rows = np.flatnonzero((district == place) & (states[:, column] == value))
         seen[(rows, *cell)] = symbol("door", colour, OPEN)
+    boarding = np.flatnonzero(states[:, BOARDING])
+    for cell in _BOARDING_LAMPS:
+        seen[(boarding, *cell)] = symbol("goal", "green")
     for place, cell in _SWITCHES.items():
         rows = np.flatnonzero((district == place) & (states[:, SWITCH] == 1))
         seen[(rows, *cell)] = symbol("goal", "green")  # lit: seen from afar

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from hplan.dataset import EpisodeStore, ObservationSpec
-from tasks.collect import EPISODES_PER_CHUNK, collect
+from tasks.collect import EPISODES_PER_CHUNK
 from tasks.readings import MINIGRID_VALUES
 from tasks.seeds import LARGEST_SEED, Stream, stream_generator
 from tasks.suite import Bins, Pairs, Suite, check_episodes_per_bin
@@ -100,18 +100,6 @@ class TripTask:
             num_episodes, episode_length, generator, wanderer_of(self.name, policy, self.travellers)
         )
         return _build_store(states, actions, self.spec)
-
-    def collect(
-        self, *, num_episodes: int, episode_length: int, seed: int, num_workers: int = 1
-    ) -> EpisodeStore:
-        """Collect reward-free episodes into memory; see `tasks.collect.collect`."""
-        return collect(
-            self,
-            num_episodes=num_episodes,
-            episode_length=episode_length,
-            seed=seed,
-            num_workers=num_workers,
-        )
 
     def suite(self, *, episodes_per_bin: int, seed: int) -> Suite:
         """Draw journeys, each with an episode's seed of its own, all from the desk."""

@@ -14,6 +14,7 @@ from hplan.objective import distances_loss, encode_clips, stack_loss
 from hplan.suited import suited
 from levels.build import build_levels
 from tasks import Task, build_task
+from tasks.collect import collect
 
 
 def tiny_config(num_levels: int, settings: str = "") -> Config:
@@ -28,7 +29,7 @@ def tiny_task(config: Config) -> Task:
 def tiny_stack(config: Config, *, num_updates: int) -> nn.ModuleList:
     """A stack after so many updates, its unit of surprise measured as a validation does."""
     configs, task = level_configs(config.hierarchy), tiny_task(config)
-    store = task.collect(num_episodes=60, episode_length=60, seed=0)
+    store = collect(task, num_episodes=60, episode_length=60, seed=0)
     torch.manual_seed(config.seed)
     levels = build_levels(configs, task.spec, sample_obs=torch.from_numpy(store.frames))
     targets = nn.ModuleList(copy.deepcopy(level.distance) for level in levels)

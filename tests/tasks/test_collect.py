@@ -43,7 +43,7 @@ def _visited(store) -> np.ndarray:
 
 def test_seed_decides_the_data():
     first, again, other = (
-        TASK.collect(num_episodes=E, episode_length=T, seed=seed) for seed in (0, 0, 1)
+        collect(TASK, num_episodes=E, episode_length=T, seed=seed) for seed in (0, 0, 1)
     )
     assert _same(first, again)
     assert not np.array_equal(first.actions, other.actions)
@@ -54,8 +54,12 @@ def test_seed_decides_the_data():
 
 def test_data_do_not_depend_on_the_number_of_workers():
     stores = [
-        TASK.collect(
-            num_episodes=2 * EPISODES_PER_CHUNK + E, episode_length=5, seed=0, num_workers=workers
+        collect(
+            TASK,
+            num_episodes=2 * EPISODES_PER_CHUNK + E,
+            episode_length=5,
+            seed=0,
+            num_workers=workers,
         )
         for workers in (1, 2)
     ]
@@ -65,14 +69,14 @@ def test_data_do_not_depend_on_the_number_of_workers():
 
 
 def test_observations_follow_from_actions():
-    store = TASK.collect(num_episodes=E, episode_length=T, seed=0)
+    store = collect(TASK, num_episodes=E, episode_length=T, seed=0)
     visited = _visited(store)
     assert np.array_equal(TASK.world.transitions[visited[:, :-1], store.actions], visited[:, 1:])
     assert len(np.unique(visited[:, 0])) > E // 2, "episodes should start in many places"
 
 
 def test_frames_are_distinct_and_in_order_of_first_occurrence():
-    store = TASK.collect(num_episodes=E, episode_length=T, seed=0)
+    store = collect(TASK, num_episodes=E, episode_length=T, seed=0)
     assert len({frame.tobytes() for frame in store.frames}) == len(store.frames)
     _, first = np.unique(store.frame_index, return_index=True)
     assert len(first) == len(store.frames) and (np.diff(first) > 0).all()
@@ -92,7 +96,7 @@ def test_wanderer_walks_bumps_and_turns_as_often_as_it_says():
 def test_metadata_tell_the_origin():
     wanderer = Wanderer(bump_probability=0.3)
     task = replace(TASK, wanderer=wanderer)
-    store = task.collect(num_episodes=2, episode_length=3, seed=11)
+    store = collect(task, num_episodes=2, episode_length=3, seed=11)
     assert store.metadata.pop("version")
     assert store.metadata == {
         "task": "rooms-tiny",
@@ -126,14 +130,14 @@ def test_a_collection_is_what_collect_gives_from_any_chunk_on():
     task = replace(TASK, episodes_per_chunk=13)
     settings = {"num_episodes": E, "episode_length": T, "seed": 0}
     source = Collection(task=task, **settings)
-    whole = task.collect(**settings)
+    whole = collect(task, **settings)
     assert source.metadata() == whole.metadata
     assert _same(joined(source.chunks(0), {}), whole)
     rest = [chunk.actions for chunk in source.chunks(1)]
     assert [len(actions) for actions in rest] == [13, 5]
     assert np.array_equal(np.concatenate(rest), whole.actions[13:])
     assert list(source.chunks(3)) == []
-    assert _same(source.held_out(7, 5), task.collect(num_episodes=7, episode_length=T, seed=5))
+    assert _same(source.held_out(7, 5), collect(task, num_episodes=7, episode_length=T, seed=5))
 
 
 def test_a_policy_takes_the_place_of_the_tasks_own():
@@ -270,7 +274,7 @@ def test_memory_does_not_grow_with_the_number_of_episodes(tmp_path):
 def test_impossible_numbers_are_refused(name):
     numbers = {"num_episodes": 2, "episode_length": 3, "num_workers": 1, name: 0}
     with pytest.raises(ValueError, match=f"{name} = 0 must be at least 1"):
-        TASK.collect(seed=0, **numbers)
+        collect(TASK, seed=0, **numbers)
 
 
 def test_chances_outside_zero_to_one_are_refused():

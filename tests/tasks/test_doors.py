@@ -9,6 +9,7 @@ import pytest
 from minigrid.core.world_object import Wall
 
 from tasks import GridWorld, build_task
+from tasks.collect import collect
 from tasks.doors import Doorways
 from tasks.layout import rooms_layout
 from tasks.oracle import optimal_path, optimal_steps, state_graph
@@ -198,7 +199,7 @@ def test_seed_decides_the_suite():
 
 def test_data_and_pairs_of_training_are_those_of_rooms():
     mine, theirs = (
-        task.collect(num_episodes=B, episode_length=T, seed=0) for task in (TASK, ROOMS)
+        collect(task, num_episodes=B, episode_length=T, seed=0) for task in (TASK, ROOMS)
     )
     for name in ("frames", "frame_index", "actions"):
         assert np.array_equal(getattr(mine, name), getattr(theirs, name))

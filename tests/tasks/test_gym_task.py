@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hplan.dataset import CollectionStopped, EpisodeStore
+from tasks.collect import collect
 from tasks.gymnasium_envs.behaviour import RESET_SEEDS
 from tasks.gymnasium_envs.pairs import told_seeds
 from tasks.gymnasium_envs.task import GymTask, make_gym_task
@@ -71,7 +72,7 @@ def test_a_goal_is_reached_by_the_actions_of_its_episode(shown: str) -> None:
 def test_data_that_is_collected_in_chunks_tells_its_reset_seeds() -> None:
     task = corridor("Image", goal_offset=1)  # of which a chunk has few episodes
     many = task.episodes_per_chunk + 2
-    store = task.collect(num_episodes=many, episode_length=2, seed=4)
+    store = collect(task, num_episodes=many, episode_length=2, seed=4)
     assert len(task.with_episodes(store).reset_seeds) == store.num_episodes == many
     renamed = replace(store, metadata={**store.metadata, "task": "another"})
     assert task.with_episodes(renamed).reset_seeds is None

@@ -168,7 +168,7 @@ def test_labels_say_where_lava_is_in_every_observation_that_can_be_seen():
     assert np.array_equal((obs[..., 0] == 9).sum(axis=(1, 2)), task.world.lava.sum() - labels)
     seen = {image.tobytes(): harmed for image, harmed in zip(obs, labels, strict=True)}
     assert len(seen) == len(obs)
-    store = task.collect(num_episodes=400, episode_length=T, seed=0)
+    store = collect(task, num_episodes=400, episode_length=T, seed=0)
     assert all(frame.tobytes() in seen for frame in store.frames)
     assert 0.9 < coverage([store], task, [])["visited"] <= 1.0
     assert labels.sum() < 4 * task.world.lava.sum(), "lava cannot be entered from every side"

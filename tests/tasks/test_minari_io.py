@@ -9,6 +9,7 @@ import pytest
 
 from hplan.joining import joined
 from tasks import build_task
+from tasks.collect import collect
 from tasks.minari_io import export_minari, minari_nbytes
 from tasks.minari_source import import_minari
 from tests.hplan.walks import SPECS, same_episodes, walks
@@ -24,7 +25,7 @@ def datasets_path(tmp_path, monkeypatch):
 
 
 def _store(name: str = "rooms-tiny", num_episodes: int = E):
-    return build_task(name, 0).collect(num_episodes=num_episodes, episode_length=T, seed=0)
+    return collect(build_task(name, 0), num_episodes=num_episodes, episode_length=T, seed=0)
 
 
 def _assert_same(first, second) -> None:
