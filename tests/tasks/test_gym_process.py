@@ -65,6 +65,7 @@ def test_one_collects_with_a_policy_of_ones_own_and_trains(folder: Path) -> None
     assert "60 episodes, 3600 env steps" in collected.stdout + collected.stderr
     trained = hplan(folder, "train", *both)
     assert trained.returncode == 0, trained.stderr
+    assert "oracle: left out" in trained.stdout + trained.stderr
     found = results(folder)
     assert "standard deviations of the data" in found["protocol"]["success_rule"]
     assert "upper bound" in found["protocol"]["optimal_steps"]
