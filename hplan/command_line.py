@@ -9,6 +9,7 @@ import difflib
 import re
 from argparse import ArgumentError
 from dataclasses import asdict, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -141,9 +142,16 @@ def _parser(program: str, description: str, own: dict[str, str]) -> ArgumentPars
     return parser
 
 
-def _parsed(settings: dict[str, Any], flags: list[str]) -> Config:
+@cache
+def _config_parser() -> ArgumentParser:
+    """Made once: that takes as long as to parse, and parsing leaves no setting in it."""
     parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
     parser.add_class_arguments(Config)
+    return parser
+
+
+def _parsed(settings: dict[str, Any], flags: list[str]) -> Config:
+    parser = _config_parser()
     try:
         checked = parser.parse_object(settings)
         values = parser.instantiate(parser.parse_args(flags, namespace=checked))

@@ -1,4 +1,4 @@
-"""Goals as observations, for any MiniGrid world of walls and lava."""
+"""Goals as observations: what our environments share, and any MiniGrid world of walls and lava."""
 
 from typing import Any
 
@@ -27,6 +27,22 @@ def fixed_world(env: gym.Env, layout_seed: int) -> GridWorld:
     return GridWorld.from_background(background, home=(int(x), int(y)))
 
 
+def check_max_steps(max_steps: int) -> None:
+    """Refuses a limit of env steps that no episode can have.
+
+    Raises:
+        ValueError: it is below 1.
+    """
+    if max_steps < 1:
+        raise ValueError(f"max_steps = {max_steps} must be at least 1; give a positive integer.")
+
+
+def grid_and_goal(shape: tuple[int, ...]) -> spaces.Dict:
+    """The space of a symbolic grid, (width, height, 3) = `shape` uint8, and of one to reach."""
+    image = spaces.Box(low=0, high=len(OBJECT_TO_IDX) - 1, shape=shape, dtype=np.uint8)
+    return spaces.Dict({"image": image, "goal": image})
+
+
 class SymbolicGoal(gym.Wrapper, gym.utils.RecordConstructorArgs):
     """A MiniGrid world of fixed layout whose goal is an observation to reach.
 
@@ -39,16 +55,11 @@ class SymbolicGoal(gym.Wrapper, gym.utils.RecordConstructorArgs):
         # Recorded, so that gymnasium can make the environment again from its spec.
         gym.utils.RecordConstructorArgs.__init__(self, layout_seed=layout_seed, max_steps=max_steps)
         gym.Wrapper.__init__(self, env)
-        if max_steps < 1:
-            raise ValueError(
-                f"max_steps = {max_steps} must be at least 1; give a positive integer."
-            )
+        check_max_steps(max_steps)
         self.world = fixed_world(env, layout_seed)
         self.unwrapped.max_steps = max_steps
         self.action_space = spaces.Discrete(NUM_ACTIONS)
-        shape = self.world.background.shape
-        image = spaces.Box(low=0, high=len(OBJECT_TO_IDX) - 1, shape=shape, dtype=np.uint8)
-        self.observation_space = spaces.Dict({"image": image, "goal": image})
+        self.observation_space = grid_and_goal(self.world.background.shape)
         self.goal = self.world.all_states[0]
 
     def reset(

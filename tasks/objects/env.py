@@ -6,10 +6,10 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
-from minigrid.core.constants import OBJECT_TO_IDX
 from minigrid.core.grid import Grid
 from minigrid.core.world_object import Door, WorldObj
 
+from tasks.goals import check_max_steps, grid_and_goal
 from tasks.objects.moves import step
 from tasks.objects.obstacles import populate
 from tasks.objects.wanderer import ObjectWanderer, routes_of, wander
@@ -44,16 +44,11 @@ class ObjectGoal(gym.Wrapper, gym.utils.RecordConstructorArgs):
         # Recorded, so that gymnasium can make the environment again from its spec.
         gym.utils.RecordConstructorArgs.__init__(self, layout_seed=layout_seed, max_steps=max_steps)
         gym.Wrapper.__init__(self, env)
-        if max_steps < 1:
-            raise ValueError(
-                f"max_steps = {max_steps} must be at least 1; give a positive integer."
-            )
+        check_max_steps(max_steps)
         self.world = ObjectWorld.from_env(env, layout_seed)
         self.unwrapped.max_steps = max_steps
         self.action_space = spaces.Discrete(len(self.world.actions))
-        shape = self.world.background.shape
-        image = spaces.Box(low=0, high=len(OBJECT_TO_IDX) - 1, shape=shape, dtype=np.uint8)
-        self.observation_space = spaces.Dict({"image": image, "goal": image})
+        self.observation_space = grid_and_goal(self.world.background.shape)
         self.goal = self._state = self.world.start
         self._doors: list[Door] = []
         self._things: list[WorldObj] = []

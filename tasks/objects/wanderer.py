@@ -1,5 +1,6 @@
 """The behaviour policy of worlds of objects: it wanders, opens doors, carries things about."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,12 +49,8 @@ class ObjectWanderer:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if (
-                name == "longest_walk"
-                and value < 0
-                or name != "longest_walk"
-                and not 0 <= value <= 1
-            ):
+            most = math.inf if name == "longest_walk" else 1
+            if not 0 <= value <= most:
                 raise ValueError(
                     f"wanderer.{name} = {value} is out of range; give a probability in [0, 1], and "
                     "0 or more steps."

@@ -6,6 +6,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from tasks.goals import check_max_steps
 from tasks.point_rooms.paths import at_goal
 from tasks.point_rooms.pixels import SIDE, draw, picture
 from tasks.point_rooms.task import PointBatch, PointRoomsTask, View
@@ -34,10 +35,7 @@ class PointRoomsEnv(gym.Env):
         render_mode: str | None = None,
     ) -> None:
         """`max_steps` is in env steps."""
-        if max_steps < 1:
-            raise ValueError(
-                f"max_steps = {max_steps} must be at least 1; give a positive integer."
-            )
+        check_max_steps(max_steps)
         self.task = PointRoomsTask(name="point-rooms", layout_seed=layout_seed, view=view)
         self.max_steps, self.render_mode = max_steps, render_mode
         self.action_space = spaces.Box(-1.0, 1.0, shape=(2,), dtype=np.float32)

@@ -6,12 +6,13 @@ import gymnasium as gym
 import numpy as np
 import pygame
 from gymnasium import spaces
-from minigrid.core.constants import OBJECT_TO_IDX, TILE_PIXELS
+from minigrid.core.constants import TILE_PIXELS
 from minigrid.core.grid import Grid
 from minigrid.core.mission import MissionSpace
 from minigrid.core.world_object import Key
 from minigrid.minigrid_env import MiniGridEnv
 
+from tasks.goals import check_max_steps, grid_and_goal
 from tasks.seeds import LARGEST_SEED
 from tasks.trip.districts import HEIGHT, WIDTH, District
 from tasks.trip.picture import trip_picture
@@ -61,10 +62,7 @@ class TripEnv(MiniGridEnv):
         self.task = trip_task(0, name=trip)
         if max_steps is None:
             max_steps = self.task.budget
-        if max_steps < 1:
-            raise ValueError(
-                f"max_steps = {max_steps} must be at least 1; give a positive integer."
-            )
+        check_max_steps(max_steps)
         super().__init__(
             mission_space=MissionSpace(mission_func=_mission),
             width=WIDTH,
@@ -74,8 +72,7 @@ class TripEnv(MiniGridEnv):
         )
         self.mission = _PLACES[self.task.destination]
         self.action_space = spaces.Discrete(NUM_ACTIONS)
-        image = spaces.Box(0, len(OBJECT_TO_IDX) - 1, (WIDTH, HEIGHT, 3), np.uint8)
-        self.observation_space = spaces.Dict({"image": image, "goal": image})
+        self.observation_space = grid_and_goal((WIDTH, HEIGHT, 3))
         self.state, self.goal = at_desk(np.zeros(1, np.int64))[0], self.task.goal
 
     def reset(

@@ -16,6 +16,7 @@ B, H, NUM_ACTIONS, D, A, S, G, T, WIDTH, HEIGHT = 2, 3, 5, 7, 11, 13, 19, 29, 17
 RATIOS = [1, 3, 2]
 SPEC = ObservationSpec(shape=(WIDTH, HEIGHT, 1), num_values=(2,), num_actions=NUM_ACTIONS)
 MOVES = np.array([[1, 0], [0, 1], [0, 0], [-1, 0], [0, -1]])
+REMEMBERING = {"model.encoder": ["recurrent", "mlp"]}  # overrides: a bottom with a memory
 
 
 def seeded(seed=0):

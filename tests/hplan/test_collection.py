@@ -143,6 +143,15 @@ def test_held_out_clips_are_of_other_episodes(tmp_path):
     assert len(sampler.lengths) == store.num_episodes
 
 
+@pytest.mark.parametrize("evenly", ["starts", "steps"])
+def test_clips_are_drawn_as_the_training_settings_say(tmp_path, evenly):
+    config = _config(tmp_path)
+    config = replace(config, seed=7, training=replace(config.training, evenly=evenly))
+    sampler, _ = clip_sources(config, Walks(has_others=True), walks())
+    assert (sampler.evenly, sampler.seed) == (evenly, 7)
+    assert (sampler.batch_size, sampler.clip_length, sampler.num_goals) == (3, 5, 2)
+
+
 def test_a_dataset_with_one_long_episode_cannot_be_split():
     with pytest.raises(ValueError, match="clip_length = 5; 1 of the 3 episodes are that long"):
         split(walks(), clip_length=5)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from hplan.arguments import read_arguments
-from hplan.command_line import as_yaml, read_config
+from hplan.command_line import as_yaml, config_from_dict, read_config
 from hplan.config import Config
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -85,6 +85,19 @@ def test_one_override_can_be_typed() -> None:
     before = config_of("").hierarchy.overrides
     after = config_of("--hierarchy.overrides.loss.regulariser_weight [1.0,2.0]").hierarchy.overrides
     assert after == before | {"loss.regulariser_weight": [1.0, 2.0]}
+
+
+def test_what_was_read_before_leaves_nothing_behind() -> None:
+    """Nor what was refused, nor what becomes of a dictionary in a config."""
+    before = config_of("")
+    config_of("--config tiny --levels 2 --seed 5 --agent.early [surprise]")
+    for wrong in ("--seed 7 --levels abc", "--seed 7 --agent.early [luck]"):
+        with pytest.raises(ValueError):
+            config_of(wrong)
+    other = config_from_dict({"seed": 5, "agent": {"early": ["surprise"]}})
+    other.hierarchy.level.planner.search_options["std"] = 2.0
+    assert config_from_dict({}) == Config()
+    assert config_of("") == before
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,13 @@ def test_what_surprises_again_is_matched_more_widely_up_to_a_bound():
     assert predictions(other, drifted[1])[0, 1] != 9.0, "another action, another place"
 
 
+def test_a_surprise_under_another_action_is_none_that_comes_again():
+    drifted = 2.0 + (0.9 * WIDER * RADIUS) ** 0.5
+    model = corrected((0, 2.0, 1, 9.0), (0, 2.0, 0, 9.0))
+    assert predictions(model, 2.0)[0, 0] == 9.0
+    assert predictions(model, drifted)[0, 0] != 9.0
+
+
 def test_the_newest_of_two_contradictory_surprises_holds():
     model = corrected((0, 1.0, 2, 5.0), (0, 1.0, 2, 6.0))
     assert predictions(model, 1.0)[0, 2] == 6.0

@@ -49,6 +49,12 @@ def test_parts_and_search_follow_from_the_spaces(kind, actions):
         assert level.planner.num_candidates == was.planner.num_candidates
 
 
+def test_who_sees_a_part_of_the_world_gets_a_memory():
+    config = suited(_config("--task.view partial"), _spec("grid", "numbered"))
+    encoders = [level.model.encoder for level in level_configs(config.hierarchy)]
+    assert encoders == ["recurrent", "mlp", "mlp"]
+
+
 def test_what_is_settled_stays_as_it_is():
     spec = _spec("vector", "continuous")
     once = suited(_config(), spec)

@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from tasks.trip.districts import CLOSURES, ENTRIES, KINDS, ROAD_CELLS, ROUTE, District, Kind
+from tasks.trip.districts import (
+    CLOSURES,
+    ENTRIES,
+    KINDS,
+    NUM_BAYS,
+    NUM_GATES,
+    ROAD_CELLS,
+    ROUTE,
+    District,
+    Kind,
+)
 from tasks.trip.oracle import LONGEST, onward
 from tasks.trip.sight import TripBatch, observe, sight
 from tasks.trip.travellers import anywhere
@@ -63,6 +73,33 @@ def test_what_looks_alike_is_alike():
     other[:, [SEED, STEP]] += 3
     other[:, CLOSED] |= 1 << 11
     assert np.array_equal(observe(other), observe(flat[::7]))
+
+
+@pytest.mark.parametrize(
+    ("district", "before", "after"),
+    [
+        pytest.param(District.CORRIDOR, {"floor": 2}, {"switch": 1}, id="lift is called"),
+        pytest.param(District.CORRIDOR, {"floor": 3, "switch": 1}, {"floor": 4}, id="lift is here"),
+        pytest.param(District.LIFT, {"floor": 4}, {"switch": 1}, id="lift is sent down"),
+        pytest.param(District.LIFT, {"floor": 1, "switch": 1}, {"floor": 0}, id="lift is down"),
+        pytest.param(District.STREET, {}, {"switch": 1}, id="taxi is hailed"),
+        *(
+            pytest.param(District.STREET, {"switch": 1}, {"bay": bay}, id=f"taxi is at bay {bay}")
+            for bay in range(1, NUM_BAYS + 1)
+        ),
+        pytest.param(District.AIRPORT, {"queue": 1}, {"queue": 0}, id="security is free"),
+        *(
+            pytest.param(District.AIRPORT, {}, {"gate": gate}, id=f"gate {gate} is called")
+            for gate in range(1, NUM_GATES + 1)
+        ),
+        pytest.param(District.LOUNGE, {}, {"boarding": 1}, id="boarding is open"),
+    ],
+)
+def test_what_is_waited_for_shows_as_another_object(district, before, after):
+    """Of what showed as a colour or a state alone, encoders were measured to keep nothing."""
+    place = tuple(ENTRIES[district])
+    now, then = (observe(crowd(1, district, place, **facts)) for facts in (before, before | after))
+    assert (now[..., 0] != then[..., 0]).any()
 
 
 def test_travellers_stand_where_one_can_stand_and_only_go_on():
