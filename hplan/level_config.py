@@ -74,11 +74,12 @@ class LossConfig:
     distance_weight: float = 0.0
     """Temporal distance while the world models are learned, with its gradient in the latents: they
     then hold what decides how long things take, however little of what is seen it is."""
-    distance_starts: int = 12
-    """States of each clip from which it learns, each with goals of its own walk and all others."""
-    distance_own_goals: int = 1
-    """Goals of its own walk. In a world of many places the others are far, and tell little of what
-    is near."""
+    distance_starts: int = 16
+    """States of each clip from which it learns: to the clip's own goals that lie ahead and near,
+    and to all goals of other walks."""
+    distance_own_goals: int = 16
+    """Observations of each clip that are goals to its states. In a world of many places those of
+    other walks are far, and tell little of what is near."""
     distance_discount: float = 0.98
     """Discount over one step of this level."""
     distance_expectile: float = 0.1

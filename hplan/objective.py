@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hplan.distributed import batch_rand, global_mean
+from hplan.distributed import batch_rand, global_mean, global_sum, world_size
 from hplan.encoding import ClipBatch, EncodedClips, Seen, encode_clips
 from hplan.level import Level, rollout
 from hplan.level_config import LevelConfig, LossConfig
@@ -84,10 +84,10 @@ def distance_loss(
 ) -> Tensor:
     """Expectile temporal differences () of the level's distance, over one step of the level.
 
-    From S states of each clip to all goals of other walks, and to some of the same walk. A goal
-    reached n env steps later costs n / stride steps of the level when n <= stride, else one step
-    and what the target network says from where that step led. Costs are discounted,
-    1 - discount^steps, so that far goals do not drown near ones.
+    From S states of each clip to all goals of other walks, and to those among O goals of the same
+    walk that lie ahead and near. A goal reached n env steps later costs n / stride steps of the
+    level when n <= stride, else one step and what the target network says from where that step led.
+    Costs are discounted, 1 - discount^steps, so that far goals do not drown near ones.
 
     Where the stack remembers, the walk's own goal is given in both ways in which a search asks for
     one: as the latent of the walk, which is what a subgoal is, and as its observation by itself,
@@ -101,49 +101,55 @@ def distance_loss(
         shapes: whether latents take the gradient after all, and so hold what tells times apart.
     """
     own_kinds = [clips.z] if clips.alone is None else [clips.z, clips.alone]
+    others = clips.goals
     if not shapes:
-        own_kinds = [kind.detach() for kind in own_kinds]
+        own_kinds, others = [kind.detach() for kind in own_kinds], others.detach()
     z, stride = own_kinds[0], level.stride
     batch_size, length, _ = z.shape
-    num_own = config.distance_own_goals
-    draw = batch_rand((batch_size, config.distance_starts, 1 + num_own), generator).to(z.device)
-    start = (draw[..., 0] * (length - stride)).long()
-    # The walk's own goals lie within a few steps, where exactness decides success.
-    farthest = (length - 1 - start).clamp(max=4 * stride + 12).unsqueeze(-1)
-    ahead = (draw[..., 1:] * (farthest + 1)).long()
+    num_starts, num_own = config.distance_starts, config.distance_own_goals
+    draw = batch_rand((batch_size, num_starts + num_own), generator).to(z.device)
+    start = (draw[:, :num_starts] * (length - stride)).long()
+    moment = (draw[:, num_starts:] * length).long()
     rows = torch.arange(batch_size, device=z.device).unsqueeze(1)
     now, later = (z[rows, t].flatten(0, 1) for t in (start, start + stride))
-    moment = (start.unsqueeze(-1) + ahead).flatten(1)
-    own_goals = [kind[rows, moment].flatten(0, 1) for kind in own_kinds]
-    ahead = ahead.flatten()
-    own_now, own_later = (x.repeat_interleave(num_own, dim=0) for x in (now, later))
-    others = clips.goals if shapes else clips.goals.detach()
+    goals = torch.cat([*(kind[rows, moment].flatten(0, 1) for kind in own_kinds), others])
+    # Every latent goes through the networks once: all pairs cost hardly more than a few of them.
+    guess = level.distance.all_steps(now, goals)
     with torch.no_grad():
-        cost_others = 1.0 + target.all_steps(later, others)
-        observed = ahead / stride
-        costs_own = [
-            torch.where(
-                ahead <= stride,
-                observed,
-                torch.minimum(1.0 + target.steps(own_later, own), observed),
-            )
-            for own in own_goals
-        ]
-    loss = _expectile_loss(level.distance.all_steps(now, others), cost_others, config)
-    for own, cost in zip(own_goals, costs_own, strict=True):
-        loss = loss + _expectile_loss(level.distance.steps(own_now, own), cost, config)
+        cost = 1.0 + target.all_steps(later, goals)
+    loss = _expectile_loss(guess[:, -len(others) :], cost[:, -len(others) :], config).mean()
+    ahead = moment.unsqueeze(1) - start.unsqueeze(2)
+    # The walk's own goals lie within a few steps, where exactness decides success. All states
+    # weigh the same: those near the end of their clip have few goals left, and these are close.
+    near = ((ahead >= 0) & (ahead <= 4 * stride + 12)).float()
+    num_near = near.sum(-1, keepdim=True)
+    weight = near / num_near.clamp(min=1.0)
+    num_states = (global_sum((num_near > 0).sum()) / world_size()).clamp(min=1.0)
+    observed = ahead / stride
+    for k in range(len(own_kinds)):
+        of_kind = slice(k * batch_size * num_own, (k + 1) * batch_size * num_own)
+        own_guess, own_cost = (_of_own_clip(x[:, of_kind], batch_size) for x in (guess, cost))
+        own_cost = torch.where(ahead <= stride, observed.clamp(min=0), own_cost.minimum(observed))
+        own_loss = _expectile_loss(own_guess, own_cost, config)
+        loss = loss + (weight * own_loss).sum() / num_states
     return loss
 
 
+def _of_own_clip(pairs: Tensor, batch_size: int) -> Tensor:
+    """(B, S, O): of all pairs (B * S, B * O) those of a state and a goal of one clip."""
+    blocks = pairs.unflatten(1, (batch_size, -1)).unflatten(0, (batch_size, -1))
+    return blocks.diagonal(dim1=0, dim2=2).movedim(-1, 0)
+
+
 def _expectile_loss(guess: Tensor, cost: Tensor, config: LossConfig) -> Tensor:
-    """Low expectile () of `cost` for `guess`, both in steps (...), as discounted costs."""
+    """Low expectile (...) of `cost` for `guess`, both in steps (...), as discounted costs."""
     rate = -math.log(config.distance_discount)
     share = 1.0 - (-rate * cost).exp()  # discounted cost as a share of its limit
     guess = guess.clamp(min=1e-4)
     log_guess = torch.log(-torch.expm1(-rate * guess))
     entropy = -(share * log_guess - (1.0 - share) * rate * guess)
     low = config.distance_expectile
-    return (torch.where(cost < guess, 1.0 - low, low) * entropy).mean()
+    return torch.where(cost < guess, 1.0 - low, low) * entropy
 
 
 def level_loss(

@@ -81,7 +81,7 @@ class Travellers:
     forward: float = 0.65
     pause: float = 0.1
     at_desk: float = 0.25
-    starts: tuple[float, ...] = (0.42, 0.18, 0.1, 0.12, 0.06, 0.04, 0.03, 0.01, 0.02, 0.02)
+    starts: tuple[float, ...] = (0.4, 0.16, 0.08, 0.12, 0.16, 0.03, 0.02, 0.01, 0.02, 0.0)
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

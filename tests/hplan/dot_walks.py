@@ -81,12 +81,8 @@ class Constant(nn.Module):
         super().__init__()
         self.num_steps = nn.Parameter(torch.tensor(num_steps))
 
-    def steps(self, z, goal):
-        self.own = (z, goal)
-        return self.num_steps.expand(len(z))
-
     def all_steps(self, z, goals):
-        self.others = (z, goals)
+        self.asked = (z, goals)
         return self.num_steps.expand(len(z), len(goals))
 
 

@@ -44,20 +44,19 @@ def _marked_clips(stride):
 
 
 @pytest.mark.parametrize("stride", [1, 5])
-def test_distances_are_asked_for_later_goals_of_the_walk_and_all_of_others(stride):
+def test_distances_are_asked_for_goals_of_all_clips_and_of_other_walks(stride):
     distance, target, clips = Constant(1.0), Constant(1.0), _marked_clips(stride)
-    config = LossConfig(distance_starts=4001)
+    config = LossConfig(distance_starts=401, distance_own_goals=301)
     distance_loss(bare_level(stride, distance=distance), target, clips, config, seeded())
-    (start, goal), (later, same_goal) = distance.own, target.own
-    assert len(start) == B * 4001
+    (start, goals), (later, same_goals) = distance.asked, target.asked
+    assert len(start) == B * 401
     assert set(start[:, 1].tolist()) == set(range(T + 1 - stride)), "every step of the level"
     assert torch.equal(later, start + torch.tensor([0, stride])), "the target looks a step later"
-    assert torch.equal(goal, same_goal) and torch.equal(goal[:, 0], start[:, 0])
-    ahead = (goal - start)[:, 1]
-    assert ahead.min() == 0 and ahead.max() > stride and goal[:, 1].max() == T
-    assert set(range(stride + 1)) <= set(ahead.tolist())
-    for asked, origin in ((distance.others, start), (target.others, later)):
-        assert torch.equal(asked[0], origin) and torch.equal(asked[1], clips.goals)
+    assert torch.equal(goals, same_goals)
+    own, others = goals.split([B * 301, G])
+    assert torch.equal(others, clips.goals)
+    for clip in range(B):
+        assert set(own[own[:, 0] == clip][:, 1].tolist()) == set(range(T + 1))
 
 
 @pytest.mark.parametrize("stride", [1, 5])
@@ -67,7 +66,7 @@ def test_the_distance_loss_is_what_a_loop_over_its_pairs_gives(stride, guess, pr
     config = LossConfig(
         distance_discount=discount,
         distance_expectile=low,
-        distance_starts=501,
+        distance_starts=101,
         distance_own_goals=num_own,
     )
     distance, target, clips = Constant(guess), Constant(promised), _marked_clips(stride)
@@ -80,13 +79,32 @@ def test_the_distance_loss_is_what_a_loop_over_its_pairs_gives(stride, guess, pr
         entropy = -share * math.log(estimate) - (1 - share) * math.log(1 - estimate)
         return ((1 - low) if cost < guess else low) * entropy
 
-    total = 0.0
-    for start, goal in zip(*(x[:, 1].tolist() for x in distance.own), strict=True):
-        walked = (goal - start) / stride
-        total += term(walked if walked <= 1 else min(1 + promised, walked))
-    assert len(distance.own[0]) == B * 501 * num_own
-    expected = total / (B * 501 * num_own) + term(1 + promised)
+    starts, goals = (x.tolist() for x in distance.asked)
+    means = []
+    for clip, time in starts:
+        terms = []
+        for other, moment in goals[: B * num_own]:
+            walked = (moment - time) / stride
+            if clip == other and time <= moment <= time + 4 * stride + 12:
+                terms.append(term(walked if walked <= 1 else min(1 + promised, walked)))
+        means += [sum(terms) / len(terms)] if terms else []
+    assert len(goals) == B * num_own + G and len(means) > 10
+    expected = sum(means) / len(means) + term(1 + promised)
     assert loss.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_goals_of_a_walk_that_all_lie_behind_teach_nothing():
+    clips = _marked_clips(1)
+    distance, target = Constant(3.0), Constant(1.0)
+    config = LossConfig(distance_starts=1, distance_own_goals=1)
+    level = bare_level(1, distance=distance)
+    losses = {}
+    for seed in range(30):
+        loss = distance_loss(level, target, clips, config, torch.Generator().manual_seed(seed))
+        (start, goals) = distance.asked
+        ahead = (goals[:B] - start)[:, 1]
+        losses.setdefault(bool(((ahead >= 0) & (ahead <= 16)).any()), []).append(loss.item())
+    assert len(set(losses[False])) == 1 and min(losses[True]) > losses[False][0]
 
 
 def test_latents_and_the_target_take_no_gradient_from_the_distance():
@@ -196,7 +214,7 @@ def test_a_distance_learns_the_steps_along_a_line_from_walks_to_and_fro(stride):
             place[:, None].expand(-1, num_places, -1), place.expand(num_places, -1, -1)
         )
     truth = (torch.arange(num_places)[:, None] - torch.arange(num_places)).abs()
-    assert (steps - truth).abs().mean() < 0.4 * stride
+    assert (steps - truth).abs().mean() < 0.45 * stride
     # From one end to the other, and back, it grows with every step of the level.
     assert torch.all(steps[0, stride:] > steps[0, :-stride])
     assert torch.all(steps[-1, :-stride] > steps[-1, stride:])

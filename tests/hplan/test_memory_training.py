@@ -87,22 +87,16 @@ def test_distances_learn_subgoals_of_the_walk_and_goals_without_a_past():
     clip, time = torch.meshgrid(torch.arange(B), torch.arange(T + 1), indexing="ij")
     z = torch.stack([clip, time], dim=-1).float()
     clips = clips_of(z, goals=torch.zeros(G, 2))
-    asked = []
-
-    class Asked(Constant):
-        def steps(self, z, goal):
-            asked.append((z, goal))
-            return super().steps(z, goal)
-
-    level, config = bare_level(distance=Asked(2.0)), LossConfig(distance_starts=101)
+    level = bare_level(distance=Constant(2.0))
+    config = LossConfig(distance_starts=101, distance_own_goals=7)
     before = distance_loss(level, Constant(1.0), clips, config, noise())
-    (start, own), count = asked[0], len(asked)
+    start, goals = level.distance.asked
+    own, others = goals.split([B * 7, G])
     both = replace(clips, alone=z * torch.tensor([1, -1]))
     after = distance_loss(level, Constant(1.0), both, config, noise())
-    assert (count, len(asked)) == (1, 3)
-    assert torch.equal(asked[1][0], start) and torch.equal(asked[1][1], own)
-    assert torch.equal(asked[2][0], start)
-    assert torch.equal(asked[2][1], own * torch.tensor([1, -1]))
+    same_start, all_goals = level.distance.asked
+    assert torch.equal(same_start, start)
+    assert torch.equal(all_goals, torch.cat([own, own * torch.tensor([1, -1]), others]))
     assert after > before
 
 
