@@ -10,6 +10,7 @@ import gymnasium as gym
 
 from tasks.doors_task import DoorsTask
 from tasks.environments import FOUR_ROOMS, make_minigrid
+from tasks.errands import ErrandRunner
 from tasks.goals import fixed_world
 from tasks.mazes import MAZES, maze_task
 from tasks.objects import make_objects_task
@@ -20,6 +21,7 @@ from tasks.rooms_many import RoomsMany
 from tasks.suite import Bins, fitting_bins
 from tasks.task import Task
 from tasks.trip.task import TRIPS, trip_task
+from tasks.wander import Wanderer
 
 EnvOptions = Callable[[int], dict[str, int]]
 
@@ -31,13 +33,18 @@ def _env_task(
     env_id: str,
     bins: Bins | None = None,
     options: EnvOptions | None = None,
+    wanderer: Wanderer | None = None,
 ) -> Task:
     """The task of reaching any cell of a MiniGrid environment, with the bins that it fills."""
     env = make_minigrid(env_id, **(options(layout_seed) if options else {}))
     world = fixed_world(env, layout_seed)
     env.close()
     return Task(
-        name=name, layout_seed=layout_seed, world=world, bins=bins or fitting_bins(world, _LADDER)
+        name=name,
+        layout_seed=layout_seed,
+        world=world,
+        bins=bins or fitting_bins(world, _LADDER),
+        wanderer=wanderer or Wanderer(),
     )
 
 
@@ -63,6 +70,8 @@ _BINS: dict[str, Bins] = {
     "rooms-tiny": (("short", 2, 5), ("medium", 5, 10)),
     "rooms-lava": _NEAR,
 }
+# In so large a world a random walk of an episode sees two or three of the rooms.
+_WANDERERS: dict[str, Wanderer] = {"rooms-large": ErrandRunner()}
 _LAVA_CROSSING = "MiniGrid-LavaCrossingS9N2-v0"
 
 
@@ -76,7 +85,14 @@ GYM = "gym:"  # before any gymnasium id
 PARTS_OF_A_TASK = ("name", "spec", "suite", "batch", "observe", "is_success")
 TASKS: dict[str, Callable[[int], Any]] = {
     **{
-        name: partial(_env_task, name=name, env_id=env_id, bins=_BINS[name], options=_rooms_options)
+        name: partial(
+            _env_task,
+            name=name,
+            env_id=env_id,
+            bins=_BINS[name],
+            options=_rooms_options,
+            wanderer=_WANDERERS.get(name),
+        )
         for name, env_id in ROOMS_IDS.items()
     },
     "four-rooms": partial(_env_task, name="four-rooms", env_id=FOUR_ROOMS, bins=_NEAR),

@@ -1,5 +1,6 @@
 """The behaviour policy of the reward-free data: a random walk with persistence."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -8,6 +9,7 @@ import numpy as np
 from tasks.simulator import FORWARD, LEFT, RIGHT
 
 Policy = TypeVar("Policy")
+Lead = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
 
 
 def wanderer_of(task: str, policy: Any, own: Policy) -> Policy:
@@ -70,6 +72,7 @@ def wander(
     num_steps: int,
     wanderer: Wanderer,
     generator: np.random.Generator,
+    lead: Lead | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Let a batch of agents wander through a world given by its transition table.
 
@@ -78,6 +81,8 @@ def wander(
         in_lava: (S,) bool, the agent stands in lava.
         starts: (B,) int, state each agent starts in.
         num_steps: T, env steps.
+        lead: (states, a wanderer's actions, generator) -> the actions taken, all (B,); None takes
+            the wanderer's.
 
     Returns:
         (B, T + 1) int32 states visited, index 0 the start, and (B, T) int8 actions taken.
@@ -92,6 +97,7 @@ def wander(
     for t in range(num_steps):
         forward = generator.random(len(current)) < chances[current]
         turns = np.where(forward, turns, wanderer.next_turns(turns, generator))
-        actions[t] = action = np.where(forward, FORWARD, turns)
+        action = np.where(forward, FORWARD, turns)
+        actions[t] = action = lead(current, action, generator) if lead else action
         states[t + 1] = current = transitions[current, action]
     return np.ascontiguousarray(states.T), np.ascontiguousarray(actions.T)
