@@ -75,8 +75,8 @@ class LossConfig:
     """Temporal distance while the world models are learned, with its gradient in the latents: they
     then hold what decides how long things take, however little of what is seen it is."""
     distance_starts: int = 16
-    """States of each clip from which it learns: to the clip's own goals that lie ahead and near,
-    and to all goals of other walks."""
+    """States of each clip from which it learns: to the clip's own goals that lie ahead, and to all
+    goals of other walks."""
     distance_own_goals: int = 16
     """Observations of each clip that are goals to its states. In a world of many places those of
     other walks are far, and tell little of what is near."""

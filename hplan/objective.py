@@ -85,7 +85,7 @@ def distance_loss(
     """Expectile temporal differences () of the level's distance, over one step of the level.
 
     From S states of each clip to all goals of other walks, and to those among O goals of the same
-    walk that lie ahead and near. A goal reached n env steps later costs n / stride steps of the
+    walk that lie ahead. A goal reached n env steps later costs n / stride steps of the
     level when n <= stride, else one step and what the target network says from where that step led.
     Costs are discounted, 1 - discount^steps, so that far goals do not drown near ones.
 
@@ -119,12 +119,11 @@ def distance_loss(
         cost = 1.0 + target.all_steps(later, goals)
     loss = _expectile_loss(guess[:, -len(others) :], cost[:, -len(others) :], config).mean()
     ahead = moment.unsqueeze(1) - start.unsqueeze(2)
-    # The walk's own goals lie within a few steps, where exactness decides success. All states
-    # weigh the same: those near the end of their clip have few goals left, and these are close.
-    near = ((ahead >= 0) & (ahead <= 4 * stride + 12)).float()
-    num_near = near.sum(-1, keepdim=True)
-    weight = near / num_near.clamp(min=1.0)
-    num_states = (global_sum((num_near > 0).sum()) / world_size()).clamp(min=1.0)
+    # All states weigh the same, and what is near weighs most: there exactness decides success.
+    weight = (ahead >= 0) / (1.0 + ahead.clamp(min=0) / (4 * stride + 12))
+    weight_ahead = weight.sum(-1, keepdim=True)
+    weight = weight / weight_ahead.clamp(min=1e-6)
+    num_states = (global_sum((weight_ahead > 0).sum()) / world_size()).clamp(min=1.0)
     observed = ahead / stride
     for k in range(len(own_kinds)):
         of_kind = slice(k * batch_size * num_own, (k + 1) * batch_size * num_own)
