@@ -85,9 +85,9 @@ def distance_loss(
     """Expectile temporal differences () of the level's distance, over one step of the level.
 
     From S states of each clip to all goals of other walks, and to those among O goals of the same
-    walk that lie ahead. A goal reached n env steps later costs n / stride steps of the
-    level when n <= stride, else one step and what the target network says from where that step led.
-    Costs are discounted, 1 - discount^steps, so that far goals do not drown near ones.
+    walk that lie ahead. A goal reached n env steps later costs n / stride steps of the level when
+    n <= stride, else one step and what the target network says from where that step led. Costs are
+    discounted, 1 - discount^steps, so that far goals do not drown near ones.
 
     Where the stack remembers, the walk's own goal is given in both ways in which a search asks for
     one: as the latent of the walk, which is what a subgoal is, and as its observation by itself,

@@ -6,7 +6,7 @@ import numpy as np
 
 from tasks.oracle import optimal_steps_to_cell
 from tasks.simulator import GridWorld
-from tasks.wander import Wanderer
+from tasks.wander import Lead, Wanderer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +23,10 @@ class ErrandRunner(Wanderer):
     errand_share: float = 0.7
     end_probability: float = 0.02
     slip_probability: float = 0.1
+
+    def leads(self, world: GridWorld) -> Lead:
+        """The errands of a batch of agents, of whom nobody has one yet."""
+        return Errands(self, world).lead
 
 
 class Errands:

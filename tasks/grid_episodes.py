@@ -3,7 +3,6 @@
 import numpy as np
 
 from hplan.dataset import EpisodeStore, ObservationSpec
-from tasks.errands import ErrandRunner, Errands
 from tasks.readings import MINIGRID_VALUES
 from tasks.simulator import NUM_ACTIONS, GridWorld
 from tasks.wander import Wanderer, wander
@@ -39,7 +38,7 @@ def grid_episodes(
         num_steps=episode_length,
         wanderer=wanderer,
         generator=generator,
-        lead=Errands(wanderer, world).lead if isinstance(wanderer, ErrandRunner) else None,
+        lead=wanderer.leads(world),
     )
     return _build_store(world, states, actions)
 

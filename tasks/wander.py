@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tasks.simulator import FORWARD, LEFT, RIGHT
+from tasks.simulator import FORWARD, LEFT, RIGHT, GridWorld
 
 Policy = TypeVar("Policy")
 Lead = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
@@ -62,6 +62,10 @@ class Wanderer:
         """Chance in each state to walk on rather than turn: (S,), given (S,) bool each."""
         chances = np.where(blocked, self.bump_probability, self.forward_probability)
         return np.where(lava_ahead, self.lava_probability, chances)
+
+    def leads(self, world: GridWorld) -> Lead | None:
+        """What takes agents in `world` elsewhere than they would wander; None, for nothing does."""
+        return None
 
 
 def wander(

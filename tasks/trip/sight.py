@@ -48,11 +48,11 @@ _DOORS = tuple(
         (District.LOUNGE, Kind.BOARDING_DOOR, "blue", BOARDING, 1),
     )
 )
-_BOARDING_X, _BOARDING_Y = cell_of(District.LOUNGE, Kind.BOARDING_DOOR)
 _SWITCHES = {
     district: cell_of(district, Kind.SWITCH)
     for district in (District.CORRIDOR, District.LIFT, District.STREET)
 }
+_BOARDING_X, _BOARDING_Y = cell_of(District.LOUNGE, Kind.BOARDING_DOOR)
 _BOARDING_LAMPS = [(_BOARDING_X + side, _BOARDING_Y) for side in (-1, 1)]  # dark, they are walls
 _OPEN_GATES = np.array([symbol("door", colour, OPEN) for colour in GATE_COLOURS])
 _CALLED_GATES = np.array([symbol("ball", colour) for colour in GATE_COLOURS])

@@ -100,6 +100,28 @@ def test_distances_learn_subgoals_of_the_walk_and_goals_without_a_past():
     assert after > before
 
 
+def test_each_way_of_giving_a_goal_of_the_walk_has_its_own_share_of_the_loss():
+    class ByKind(Constant):
+        """2 steps to goals of the walk and of others, 5 to those by themselves, of time 9 T."""
+
+        def all_steps(self, z, goals):
+            return torch.where(goals[:, 1] == 9 * T, 5.0, 2.0).expand(len(z), len(goals))
+
+    clip, time = torch.meshgrid(torch.arange(B), torch.arange(T + 1), indexing="ij")
+    z = torch.stack([clip, time], dim=-1).float()
+    walk = clips_of(z, goals=torch.zeros(G, 2))
+    both = replace(walk, alone=torch.full_like(z, 9 * T))
+
+    def loss(distance, clips):
+        config = LossConfig(distance_starts=31, distance_own_goals=7)
+        return distance_loss(bare_level(distance=distance), Constant(1.0), clips, config, noise())
+
+    by_themselves = loss(Constant(5.0), both) - loss(Constant(5.0), walk)
+    expected = loss(Constant(2.0), walk) + by_themselves
+    torch.testing.assert_close(loss(ByKind(2.0), both), expected)
+    assert not torch.isclose(loss(Constant(2.0), both), expected)
+
+
 def test_both_kinds_of_training_see_the_same_latents_and_reach_the_memory():
     levels, configs = small_stack(3, **REMEMBERING)
     batch, generator = dot_walks(), noise()
