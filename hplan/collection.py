@@ -1,5 +1,6 @@
 """Where a run's episodes come from: a folder of earlier ones, the task itself, or other people."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -83,7 +84,8 @@ def collect_dataset(config: Config, task: Reads, source: Source) -> Path:
     """The folder of the episodes; those that are missing are written to it, chunk by chunk.
 
     Raises:
-        ValueError: the collection stopped, and says what is kept and where.
+        ValueError: the collection stopped, and says what is kept and where; or those that are there
+            are of another task or behaviour.
         Stopped: the user stopped it.
     """
     from hplan.dataset_writer import DatasetWriter
@@ -91,6 +93,8 @@ def collect_dataset(config: Config, task: Reads, source: Source) -> Path:
     folder = dataset_folder(config)
     if folder.exists():
         check_dataset(folder, task)
+        if folder != Path(config.data.folder):
+            _check_behaviour(folder, source)
         return folder
     with DatasetWriter(folder, metadata=source.metadata(), asked=source.asked()) as writer:
         if not writer.is_done:
@@ -162,6 +166,23 @@ def check_dataset(folder: Path, task: Reads) -> None:
             f"dataset {folder} has {spec}, task.name = {task.name} has {task.spec}; give the task "
             "that it was collected in, or another data.folder."
         )
+
+
+def _check_behaviour(folder: Path, source: Source) -> None:
+    """Refuses a dataset whose walkers behaved otherwise than those who would collect it now."""
+    from hplan.dataset_files import read_metadata
+
+    then, now = (
+        json.loads(json.dumps(metadata.get("behaviour", {})))
+        for metadata in (read_metadata(folder)["metadata"], source.metadata())
+    )
+    for key in sorted(then.keys() & now.keys()):
+        if then[key] != now[key]:
+            raise ValueError(
+                f"dataset {folder} was collected with {key} = {then[key]}, by now it is "
+                f"{now[key]}; delete the folder to collect again, or give data.folder={folder} to "
+                "take it as it is."
+            )
 
 
 def clip_sources(

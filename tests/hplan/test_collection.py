@@ -27,9 +27,11 @@ class Walks:
     fails_at: int = 0
     has_others: bool = False
     asked_for: int | None = None
+    mistakes: float = 0.1
 
     def metadata(self) -> dict[str, Any]:
-        return ORIGIN
+        behaviour = {"policy": "a.Walker", "mistakes": self.mistakes, "shares": (0.5, 0.5)}
+        return {**ORIGIN, "behaviour": behaviour}
 
     def asked(self) -> dict[str, Any]:
         return {}
@@ -86,6 +88,15 @@ def test_episodes_are_collected_once(tmp_path, capsys):
     assert same_episodes(again, store)
     folder = dataset_folder(_config(tmp_path))
     assert dataset_folder(_config(folder)) == folder, "a dataset's folder is taken as it is"
+
+
+def test_episodes_of_walkers_who_behaved_otherwise_are_taken_only_by_name(tmp_path):
+    config = _config(tmp_path)
+    folder = dataset_folder(config)
+    episodes(config, Task(), Walks())
+    with pytest.raises(ValueError, match=r"with mistakes = 0\.1, by now it is 0\.2; delete .* or"):
+        episodes(config, Task(), Walks(mistakes=0.2))
+    assert episodes(_config(folder), Task(), Walks(mistakes=0.2)).num_episodes == 9
 
 
 @pytest.mark.parametrize(
