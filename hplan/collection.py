@@ -132,7 +132,7 @@ def clip_lengths(config: Config) -> list[int]:
     """For each level, bottom first, env steps of a clip that it learns from."""
     levels = level_configs(config.hierarchy)
     pairs = zip(levels, strides(levels), strict=True)
-    return [stride * level.loss.rollout_depth for level, stride in pairs]
+    return [stride * level.loss.longest for level, stride in pairs]
 
 
 def episodes(config: Config, task: Reads, source: Source) -> "EpisodeStore":

@@ -20,19 +20,20 @@ def check_clips(store: EpisodeStore, levels: list[LevelConfig], clip_length: int
         ValueError: names the level, what it needs, and what the data has.
     """
     for k, (level, stride) in enumerate(zip(levels, strides(levels), strict=True)):
-        need = stride * level.loss.rollout_depth
+        num_steps = level.loss.longest
+        need = stride * num_steps
         share = float(np.mean(store.lengths >= need))
         if share < 0.5:
             raise ValueError(
-                f"level {k} needs clips of {need + 1} observations ({level.loss.rollout_depth} "
-                f"steps of {stride} env steps); {share:.0%} of your episodes are that long; "
-                "collect longer episodes (data.episode_length), or lower its ratio or rollout_depth"
+                f"level {k} needs clips of {need + 1} observations ({num_steps} steps of {stride} "
+                f"env steps); {share:.0%} of your episodes are that long; collect longer episodes "
+                "(data.episode_length), or lower its ratio, rollout_depth or distance_backup"
             )
         if clip_length < need:
             raise ValueError(
                 f"training.clip_length = {clip_length}; level {k} needs clips of at least {need} "
-                f"env steps ({level.loss.rollout_depth} steps of {stride}); raise it, or lower the "
-                "level's ratio or rollout_depth"
+                f"env steps ({num_steps} steps of {stride}); raise it, or lower the level's ratio, "
+                "rollout_depth or distance_backup"
             )
     if not np.any(store.lengths >= clip_length):
         raise ValueError(

@@ -77,6 +77,9 @@ class LossConfig:
     distance_starts: int = 16
     """States of each clip from which it learns: to the clip's own goals that lie ahead, and to all
     goals of other walks."""
+    distance_backup: int = 1
+    """Most steps of this level that are walked before the rest is taken from the distance itself;
+    each state draws its own number. More tell a shut way from an open one that looks like it."""
     distance_own_goals: int = 16
     """Observations of each clip that are goals to its states. In a world of many places those of
     other walks are far, and tell little of what is near."""
@@ -84,6 +87,11 @@ class LossConfig:
     """Discount over one step of this level."""
     distance_expectile: float = 0.1
     """Low expectile of the cost-to-go: near 0 is the shortest path, 0.5 the mean."""
+
+    @property
+    def longest(self) -> int:
+        """Steps of this level that a clip must hold."""
+        return max(self.rollout_depth, self.distance_backup)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,6 +53,7 @@ LEVEL_LEAST = {
     "loss.rollout_depth": 1,
     "loss.num_starts": 1,
     "loss.distance_starts": 1,
+    "loss.distance_backup": 1,
     "loss.distance_own_goals": 1,
     "planner.horizon": 1,
     "planner.num_candidates": 2,

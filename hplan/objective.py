@@ -82,12 +82,16 @@ def distance_loss(
     *,
     shapes: bool = False,
 ) -> Tensor:
-    """Expectile temporal differences () of the level's distance, over one step of the level.
+    """Expectile temporal differences () of the level's distance, over m steps of the level.
 
     From S states of each clip to all goals of other walks, and to those among O goals of the same
     walk that lie ahead. A goal reached n env steps later costs n / stride steps of the level when
-    n <= stride, else one step and what the target network says from where that step led. Costs are
+    n <= m * stride, else m steps and what the target network says from where they led. Costs are
     discounted, 1 - discount^steps, so that far goals do not drown near ones.
+
+    Every state draws its m from 1 to `distance_backup`. With m = 1 alone a place from which a way
+    is shut, much like one from which it is open, keeps the short distance of that one: a step
+    later says hardly more, so nothing contradicts it. What is known m steps on does.
 
     Where the stack remembers, the walk's own goal is given in both ways in which a search asks for
     one: as the latent of the walk, which is what a subgoal is, and as its observation by itself,
@@ -104,39 +108,62 @@ def distance_loss(
     others = clips.goals
     if not shapes:
         own_kinds, others = [kind.detach() for kind in own_kinds], others.detach()
-    z, stride = own_kinds[0], level.stride
-    batch_size, length, _ = z.shape
-    num_starts, num_own = config.distance_starts, config.distance_own_goals
-    draw = batch_rand((batch_size, num_starts + num_own), generator).to(z.device)
-    start = (draw[:, :num_starts] * (length - stride)).long()
-    moment = (draw[:, num_starts:] * length).long()
-    rows = torch.arange(batch_size, device=z.device).unsqueeze(1)
-    now, later = (z[rows, t].flatten(0, 1) for t in (start, start + stride))
+    z = own_kinds[0]
+    batch_size = len(z)
+    start, later, moment = _draw_moments(z.shape[:2], level.stride, config, generator)
+    rows = torch.arange(batch_size).unsqueeze(1)
+    now, then = (z[rows, t].flatten(0, 1) for t in (start, later))
     goals = torch.cat([*(kind[rows, moment].flatten(0, 1) for kind in own_kinds), others])
+    walked = (later - start).to(z.device) / level.stride  # steps of the level (B, S)
     # Every latent goes through the networks once: all pairs cost hardly more than a few of them.
     guess = level.distance.all_steps(now, goals)
     with torch.no_grad():
-        cost = 1.0 + target.all_steps(later, goals)
+        cost = walked.flatten().unsqueeze(1) + target.all_steps(then, goals)
     loss = _expectile_loss(guess[:, -len(others) :], cost[:, -len(others) :], config).mean()
-    ahead = moment.unsqueeze(1) - start.unsqueeze(2)
-    # All states weigh the same, and what is near weighs most: there exactness decides success.
-    weight = (ahead >= 0) / (1.0 + ahead.clamp(min=0) / (4 * stride + 12))
-    weight_ahead = weight.sum(-1, keepdim=True)
-    weight = weight / weight_ahead.clamp(min=1e-6)
-    num_states = (global_sum((weight_ahead > 0).sum()) / world_size()).clamp(min=1.0)
-    observed = ahead / stride
-    for k in range(len(own_kinds)):
-        of_kind = slice(k * batch_size * num_own, (k + 1) * batch_size * num_own)
-        own_guess, own_cost = (_of_own_clip(x[:, of_kind], batch_size) for x in (guess, cost))
-        own_cost = torch.where(ahead <= stride, observed.clamp(min=0), own_cost.minimum(observed))
-        own_loss = _expectile_loss(own_guess, own_cost, config)
-        loss = loss + (weight * own_loss).sum() / num_states
+    ahead = (moment.unsqueeze(1) - start.unsqueeze(2)).to(z.device)
+    weight = _weight_ahead(ahead, level.stride)
+    observed = ahead / level.stride
+    seen = observed <= walked.unsqueeze(2)
+    for of_kind in range(len(own_kinds)):
+        own_guess, own_cost = (_of_own_clip(x, of_kind, moment.shape) for x in (guess, cost))
+        own_cost = torch.where(seen, observed.clamp(min=0), own_cost.minimum(observed))
+        loss = loss + (weight * _expectile_loss(own_guess, own_cost, config)).sum()
     return loss
 
 
-def _of_own_clip(pairs: Tensor, batch_size: int) -> Tensor:
-    """(B, S, O): of all pairs (B * S, B * O) those of a state and a goal of one clip."""
-    blocks = pairs.unflatten(1, (batch_size, -1)).unflatten(0, (batch_size, -1))
+def _draw_moments(
+    shape: torch.Size, stride: int, config: LossConfig, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Env steps, for B clips of T observations: of S states, of where they lead, of O goals."""
+    batch_size, length = shape
+    num_starts, longest = config.distance_starts, config.distance_backup
+    draw = batch_rand((batch_size, num_starts + config.distance_own_goals), generator)
+    start = (draw[:, :num_starts] * (length - stride * longest)).long()
+    num_steps = torch.ones_like(start)
+    if longest > 1:
+        num_steps = 1 + (batch_rand((batch_size, num_starts), generator) * longest).long()
+    return start, start + stride * num_steps, (draw[:, num_starts:] * length).long()
+
+
+def _weight_ahead(ahead: Tensor, stride: int) -> Tensor:
+    """Weights (B, S, O) that sum to 1 for a mean over all states that have a goal ahead.
+
+    All states weigh the same, and what is near weighs most: there exactness decides success.
+
+    Args:
+        ahead: (B, S, O) env steps from a state to a goal of its walk; negative where it is behind.
+    """
+    weight = (ahead >= 0) / (1.0 + ahead.clamp(min=0) / (4 * stride + 12))
+    of_state = weight.sum(-1, keepdim=True)
+    num_states = (global_sum((of_state > 0).sum()) / world_size()).clamp(min=1.0)
+    return weight / of_state.clamp(min=1e-6) / num_states
+
+
+def _of_own_clip(pairs: Tensor, kind: int, shape: torch.Size) -> Tensor:
+    """(B, S, O): of all pairs (B * S, G) those of a state and a goal, of that kind, of one clip."""
+    batch_size, num_own = shape
+    of_kind = pairs[:, kind * batch_size * num_own : (kind + 1) * batch_size * num_own]
+    blocks = of_kind.unflatten(1, (batch_size, -1)).unflatten(0, (batch_size, -1))
     return blocks.diagonal(dim1=0, dim2=2).movedim(-1, 0)
 
 

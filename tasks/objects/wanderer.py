@@ -10,6 +10,8 @@ from tasks.objects.moves import blocked, step
 from tasks.objects.world import BOX, CARRIED, EMPTY, LAVA, OPEN, ObjectWorld
 
 _NOWHERE = -1
+_NO_WHIM = -1
+_MOVES = (Actions.left, Actions.right, Actions.forward)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,9 @@ class ObjectWanderer:
         pickup_probability: chance to pick up what is in front; surely, if that was headed for.
         unbox_probability: chance to open a box in front.
         drop_probability: chance to put down what is carried, where there is room in front.
+        whim_probability: chance to handle what is in front, if there is anything or not. A model
+            that has never seen that do nothing imagines what it likes, and a search finds it.
+        again_probability: chance to do the same once more.
         fresh_probability: chance that an episode starts before anything has been moved, the agent
             in one of the cells that it can walk to; others start where a walk from there has led.
         longest_walk: env steps, at most, of such a walk.
@@ -44,6 +49,8 @@ class ObjectWanderer:
     pickup_probability: float = 0.4
     unbox_probability: float = 0.1
     drop_probability: float = 0.03
+    whim_probability: float = 0.02
+    again_probability: float = 0.7
     fresh_probability: float = 0.4
     longest_walk: int = 300
 
@@ -76,6 +83,8 @@ class Walkers:
         # By MiniGrid's number of an action, ours.
         self._ours = np.zeros(max(Actions) + 1, np.int64)
         self._ours[list(world.actions)] = np.arange(len(world.actions))
+        self._whims = [self._ours[action] for action in world.actions if action not in _MOVES]
+        self._whim = np.full(len(states), _NO_WHIM)
         self._ground_index = np.zeros(world.floor.size, np.int64)
         self._ground_index[world.ground] = np.arange(len(world.ground))
 
@@ -96,9 +105,22 @@ class Walkers:
         stuck = seeks & stops & (chosen == Actions.forward)
         chosen = np.where(stuck, self._walk(front, stops), chosen)
         chosen = self._handle(front, chosen, seeks)
-        actions = self._ours[chosen]
+        actions = self._with_whims(self._ours[chosen])
         self.states = step(world, states, actions)
         return actions
+
+    def _with_whims(self, actions: np.ndarray) -> np.ndarray:
+        """(B,) the actions, indices of the world's, or what some do on a whim, and go on doing."""
+        if not self._whims:
+            return actions
+        has = self._whim != _NO_WHIM
+        whim = np.where(has, self._whim, self.generator.choice(self._whims, size=len(actions)))
+        wanderer = self.wanderer
+        gives_in = self._chance(
+            np.where(has, wanderer.again_probability, wanderer.whim_probability)
+        )
+        self._whim = np.where(gives_in, whim, _NO_WHIM)
+        return np.where(gives_in, whim, actions)
 
     def _chance(self, probability: float | np.ndarray) -> np.ndarray:
         """(B,) bool."""

@@ -2,7 +2,8 @@
 
 They begin anywhere on the journey. Each has an intention for a while: to go on, as the oracle
 would; to roam, that is to go to a random cell of the district; or to stroll, a random walk with
-persistence. Whatever the intention, now and then an action is a mistake.
+persistence. Whatever the intention, now and then they make a mistake, and often go on with it: to
+toggle again and again where nothing is to toggle is what a planner will otherwise imagine wrongly.
 """
 
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ from tasks.trip.world import (
 )
 
 _ONWARD, _ROAM, _STROLL = range(3)
+_NONE = -1  # of the actions
 _INTO_WALLS = 0.15  # chance of a stroller to bump where the way is shut
 _OTHER_SENSE = 0.2  # chance that a stroller turns the other way than last time
 
@@ -68,7 +70,8 @@ class Travellers:
             what is left.
         persistence: chance to keep an intention in a step; who has got where he wanted, in the
             district or to his seat in Paris, takes up another.
-        mistake: chance that an action is a random one.
+        mistake: chance to take a random action instead.
+        repeat: chance to take it once more.
         forward, pause: chance of a stroller to walk on where the way is free, and to stand still.
         at_desk: share of the episodes that begin at the desk.
         starts: of the others, the share that begins in each district, in any cell of it.
@@ -77,11 +80,12 @@ class Travellers:
     onward: float = 0.4
     roam: float = 0.3
     persistence: float = 0.97
-    mistake: float = 0.06
+    mistake: float = 0.05
+    repeat: float = 0.75
     forward: float = 0.65
     pause: float = 0.1
     at_desk: float = 0.25
-    starts: tuple[float, ...] = (0.4, 0.16, 0.08, 0.12, 0.16, 0.03, 0.02, 0.01, 0.02, 0.0)
+    starts: tuple[float, ...] = (0.34, 0.14, 0.08, 0.12, 0.24, 0.03, 0.02, 0.01, 0.02, 0.0)
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -175,6 +179,7 @@ class _Crowd:
         self.target = np.zeros(len(states), np.int64)  # row of `_roaming`
         self.turn = generator.choice([LEFT, RIGHT], size=len(states))
         self.district = states[:, DISTRICT].copy()
+        self.mistake = np.full(len(states), _NONE)
         self._take_up(np.arange(len(states)))
 
     def _take_up(self, rows: np.ndarray) -> None:
@@ -204,8 +209,11 @@ class _Crowd:
         roaming = wait_where_shut(states, roaming)
         actions = np.choose(self.intention, [onwards, roaming, self._stroll(states, *chance[1:3])])
         self._take_up(np.flatnonzero(arrived))
-        mistakes = chance[3] < mind.mistake
-        return np.where(mistakes, random.integers(NUM_ACTIONS, size=count), actions)
+        mistaken = self.mistake != _NONE
+        mistake = np.where(mistaken, self.mistake, random.integers(NUM_ACTIONS, size=count))
+        errs = chance[3] < np.where(mistaken, mind.repeat, mind.mistake)
+        self.mistake = np.where(errs, mistake, _NONE)
+        return np.where(errs, mistake, actions)
 
     def _roam(self, states: np.ndarray) -> np.ndarray:
         """(B,) int64: the way to everybody's random cell, and there to wait."""

@@ -112,11 +112,9 @@ def test_processes_share_one_batch_between_them(monkeypatch, num_processes):
     assert torch.equal(torch.cat([share.actions for share in shares]), whole.actions)
 
 
-def _levels(*ratios, depth=2):
-    return [
-        LevelConfig(model=ModelConfig(ratio=ratio), loss=LossConfig(rollout_depth=depth))
-        for ratio in ratios
-    ]
+def _levels(*ratios, depth=2, backup=1):
+    loss = LossConfig(rollout_depth=depth, distance_backup=backup)
+    return [LevelConfig(model=ModelConfig(ratio=ratio), loss=loss) for ratio in ratios]
 
 
 def test_clips_that_are_just_long_enough_pass():
@@ -132,14 +130,20 @@ def test_clips_that_are_just_long_enough_pass():
             20,
             # 20 env steps: two steps of 10; one of 13 episodes is that long.
             "level 2 needs clips of 21 observations (2 steps of 10 env steps); 8% of your episodes "
-            "are that long; collect longer episodes (data.episode_length), or lower its ratio or "
-            "rollout_depth",
+            "are that long; collect longer episodes (data.episode_length), or lower its "
+            "ratio, rollout_depth or distance_backup",
         ),
         (
             _levels(1, 3),
             5,
             "training.clip_length = 5; level 1 needs clips of at least 6 env steps (2 steps of 3); "
-            "raise it, or lower the level's ratio or rollout_depth",
+            "raise it, or lower the level's ratio, rollout_depth or distance_backup",
+        ),
+        (
+            _levels(1, 2, backup=4),
+            7,
+            "training.clip_length = 7; level 1 needs clips of at least 8 env steps (4 steps of 2); "
+            "raise it, or lower the level's ratio, rollout_depth or distance_backup",
         ),
         (
             _levels(1),

@@ -43,15 +43,16 @@ def _marked_clips(stride):
     return clips_of(torch.stack([clip, time], -1).float(), action, goals)
 
 
-@pytest.mark.parametrize("stride", [1, 5])
-def test_distances_are_asked_for_goals_of_all_clips_and_of_other_walks(stride):
+@pytest.mark.parametrize(("stride", "backup"), [(1, 1), (5, 1), (2, 3)])
+def test_distances_are_asked_for_goals_of_all_clips_and_of_other_walks(stride, backup):
     distance, target, clips = Constant(1.0), Constant(1.0), _marked_clips(stride)
-    config = LossConfig(distance_starts=401, distance_own_goals=301)
+    config = LossConfig(distance_starts=401, distance_own_goals=301, distance_backup=backup)
     distance_loss(bare_level(stride, distance=distance), target, clips, config, seeded())
     (start, goals), (later, same_goals) = distance.asked, target.asked
     assert len(start) == B * 401
-    assert set(start[:, 1].tolist()) == set(range(T + 1 - stride)), "every step of the level"
-    assert torch.equal(later, start + torch.tensor([0, stride])), "the target looks a step later"
+    assert set(start[:, 1].tolist()) == set(range(T + 1 - stride * backup)), "every step"
+    clip, steps = (later - start).unbind(-1)
+    assert not clip.any() and set(steps.tolist()) == {stride * (n + 1) for n in range(backup)}
     assert torch.equal(goals, same_goals)
     own, others = goals.split([B * 301, G])
     assert torch.equal(others, clips.goals)
@@ -59,15 +60,18 @@ def test_distances_are_asked_for_goals_of_all_clips_and_of_other_walks(stride):
         assert set(own[own[:, 0] == clip][:, 1].tolist()) == set(range(T + 1))
 
 
-@pytest.mark.parametrize("stride", [1, 5])
+@pytest.mark.parametrize(("stride", "backup"), [(1, 1), (5, 1), (2, 3)])
 @pytest.mark.parametrize(("guess", "promised", "num_own"), [(3.0, 1.5, 1), (1.2, 7.0, 3)])
-def test_the_distance_loss_is_what_a_loop_over_its_pairs_gives(stride, guess, promised, num_own):
+def test_the_distance_loss_is_what_a_loop_over_its_pairs_gives(
+    stride, backup, guess, promised, num_own
+):
     discount, low = 0.9, 0.2
     config = LossConfig(
         distance_discount=discount,
         distance_expectile=low,
         distance_starts=101,
         distance_own_goals=num_own,
+        distance_backup=backup,
     )
     distance, target, clips = Constant(guess), Constant(promised), _marked_clips(stride)
     level = bare_level(stride, distance=distance)
@@ -80,19 +84,21 @@ def test_the_distance_loss_is_what_a_loop_over_its_pairs_gives(stride, guess, pr
         return ((1 - low) if cost < guess else low) * entropy
 
     starts, goals = (x.tolist() for x in distance.asked)
-    means = []
-    for clip, time in starts:
-        terms = []
+    later = target.asked[0][:, 1].tolist()
+    means, from_other_walks = [], []
+    for (clip, time), backed_up in zip(starts, later, strict=True):
+        terms, steps = [], (backed_up - time) / stride
+        from_other_walks.append(term(steps + promised))
         for other, moment in goals[: B * num_own]:
             walked = (moment - time) / stride
             if clip == other and time <= moment:
                 weight = 1 / (1 + (moment - time) / (4 * stride + 12))
-                cost = walked if walked <= 1 else min(1 + promised, walked)
+                cost = walked if walked <= steps else min(steps + promised, walked)
                 terms.append((weight * term(cost), weight))
         if terms:
             means.append(sum(t for t, _ in terms) / sum(w for _, w in terms))
     assert len(goals) == B * num_own + G and len(means) > 10
-    expected = sum(means) / len(means) + term(1 + promised)
+    expected = sum(means) / len(means) + sum(from_other_walks) / len(from_other_walks)
     assert loss.item() == pytest.approx(expected, rel=1e-4)
 
 

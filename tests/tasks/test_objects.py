@@ -13,7 +13,7 @@ from tasks.objects.moves import step
 from tasks.objects.wanderer import ObjectWanderer, routes_of, wander
 from tasks.objects.world import CARRIED, GONE, IN_BOX, LOCKED, OPEN, ObjectWorld
 
-WALKS, STEPS, SEED = 2, 211, 2
+WALKS, STEPS, SEED = 5, 211, 2
 FAMILIES = (
     "MiniGrid-DoorKey-8x8-v0",
     "MiniGrid-MultiRoom-N4-S5-v1",
@@ -46,7 +46,7 @@ def test_walks_equal_minigrids_own(env_id):
         np.repeat(world.start[None], WALKS, axis=0),
         num_steps=STEPS,
         wanderer=wanderer,
-        generator=np.random.default_rng(5),
+        generator=np.random.default_rng(6),
     )
     for states, taken in zip(walks, actions, strict=True):
         env.reset(seed=SEED)
@@ -60,6 +60,24 @@ def test_walks_equal_minigrids_own(env_id):
         places = world.places(walks.reshape(-1, walks.shape[2]))
         assert (places == CARRIED).any()
         assert ((places >= 0) & (places != world.places(world.start[None]))).any()
+
+
+@pytest.mark.parametrize("whim", [0.0, 0.1])
+def test_only_on_a_whim_agents_put_down_what_they_do_not_carry(whim):
+    world = ObjectWorld.from_env(gym.make("MiniGrid-DoorKey-6x6-v0"), SEED)
+    walks, actions = wander(
+        world,
+        routes_of(world),
+        np.repeat(world.start[None], WALKS, axis=0),
+        num_steps=STEPS,
+        wanderer=ObjectWanderer(whim_probability=whim, again_probability=0.5 * (whim > 0)),
+        generator=np.random.default_rng(6),
+    )
+    drops = actions == world.actions.index(Actions.drop)
+    nothing_changes = (walks[:, 1:] == walks[:, :-1]).all(-1)
+    assert (drops & nothing_changes).any() == (whim > 0)
+    again = (drops & nothing_changes)[:, 1:] & drops[:, :-1]
+    assert again.any() == (whim > 0)
 
 
 def room_with(cells: dict[tuple[int, int], object]) -> tuple[gym.Env, ObjectWorld]:

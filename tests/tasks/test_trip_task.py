@@ -10,7 +10,7 @@ from tasks.trip.oracle import onward
 from tasks.trip.picture import caption, district_of
 from tasks.trip.sight import observe, sight
 from tasks.trip.travellers import Travellers
-from tasks.trip.world import DISTRICT, step
+from tasks.trip.world import DISTRICT, PICKUP, step
 from tests.tasks.trip_states import crowd, journeys
 
 NUM_EPISODES, NUM_STEPS, NUM_PAIRS = 13, 41, 53
@@ -66,6 +66,15 @@ def test_data_has_every_district_and_episodes_join_many():
     assert (share > 0.03 * share.sum()).all() and (share < 0.3 * share.sum()).all()
     assert np.bincount(actions.ravel(), minlength=6).min() > 0.005 * actions.size
     assert (states[:, -1, DISTRICT] - states[:, 0, DISTRICT]).mean() > 2.5
+
+
+@pytest.mark.parametrize("repeat", [0.0, 0.75])
+def test_mistakes_are_gone_on_with(repeat):
+    travellers = Travellers(mistake=0.05, repeat=repeat)
+    taken = TRIP.wander(NUM_EPISODES, NUM_STEPS, _generator(), travellers).actions
+    picks_up = taken == PICKUP  # which nobody intends twice
+    share = (picks_up[:, 1:] & picks_up[:, :-1]).sum() / picks_up[:, :-1].sum()
+    assert share > 0.5 if repeat else share < 0.1
 
 
 def test_validation_pairs_are_joined_in_the_steps_they_say():
