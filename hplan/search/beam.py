@@ -17,7 +17,6 @@ def beam(
     config: PlannerConfig,
     warm_start: Float[Tensor, "B H A"] | None,
     generator: torch.Generator,
-    distinct: float = 0.0,
 ) -> SearchResult:
     """Goes on, at each step, from the `config.num_candidates` plans of the best score so far.
 
@@ -25,18 +24,11 @@ def beam(
     `config.max_candidates`, for the starts that this helps and whose plan is not as expected.
     `warm_start` and `generator` are of no use to it.
 
-    Where several actions do nothing, ever more plans that stay crowd out the first turn of the way
-    round a corner; `distinct` above 0 leaves one of them.
-
-    Args:
-        distinct: of plans that lead to the same place the best goes on; the same is what is nearer
-            than this share of the largest move of one action, in squared distances of latents.
-
     Source: Lowerre, "The HARPY speech recognition system" (1976), chapter 3; widening as in
     Zhang, "Complete anytime beam search" (AAAI 1998), section 3.
     """
     num_actions, width = problem.model.num_actions, config.num_candidates
-    best = branched(replace(problem, deadline=None), config, width=width, distinct=distinct)
+    best = branched(replace(problem, deadline=None), config, width=width)
     widest = min(config.max_candidates, num_actions ** (config.horizon - 1))
     if not config.converged > 0 or width >= widest:
         return best
@@ -47,8 +39,7 @@ def beam(
     rows = (~sure).nonzero().squeeze(1)
     while width < widest and len(rows) and not problem.is_late:
         width = min(2 * width, widest)
-        narrowed = replace(problem.of(rows), deadline=None)
-        found = branched(narrowed, config, width=width, distinct=distinct)
+        found = branched(replace(problem.of(rows), deadline=None), config, width=width)
         gain = best.score[rows] - found.score
         best = bettered(best, found, rows)
         rows = rows[gain >= config.converged * problem.cost]

@@ -18,8 +18,6 @@ from hplan.search.problem import (
     repeat_after,
 )
 
-FAR = 1e6  # beyond any score
-
 
 @dataclass(frozen=True, kw_only=True)
 class Layer:
@@ -46,9 +44,7 @@ class Layer:
 
 
 @lean
-def branched(
-    problem: Problem, config: PlannerConfig, *, width: int | None, distinct: float = 0.0
-) -> SearchResult:
+def branched(problem: Problem, config: PlannerConfig, *, width: int | None) -> SearchResult:
     """The best of the plans that go on, at each step, from the `width` best of one step less.
 
     With `config.converged` above 0 a start is done as soon as its score is no more than the steps
@@ -57,7 +53,6 @@ def branched(
 
     Args:
         width: None is all, an exact search.
-        distinct: as in `beam`.
     """
     if not problem.model.num_actions:
         raise ValueError("planner.search = 'tree' or 'beam' needs discrete actions")
@@ -73,8 +68,6 @@ def branched(
         pruned = width is not None and size > width and not last
         if pruned or last or every:
             layer, scores = _judged(problem, config, layer, depth, last)
-            if pruned and distinct > 0:
-                scores = scores + FAR * _is_repeated(layer, scores, [*layers, layer], distinct)
             kept = scores.topk(width, dim=1, largest=False).indices if pruned else None
         layers.append(layer)
         if last:
@@ -95,24 +88,6 @@ def branched(
     if len(finished) == 1:
         return finished[0]
     return concatenated(finished).of(torch.cat([*order, rows]).argsort())
-
-
-def _is_repeated(layer: Layer, scores: Tensor, layers: list[Layer], distinct: float) -> Tensor:
-    """(B, n) bool: plans of `layer` that lead where one of a better score leads already.
-
-    Args:
-        layers: from the root on; its plans of one step say how large a move is.
-    """
-    root = layers[0].latents
-    largest_move = (layers[1].latents - root).square().sum(-1).amax(1)  # (B,)
-    order = scores.argsort(dim=1, stable=True)
-    moved = layer.latents - root
-    ranked = moved.gather(1, order.unsqueeze(-1).expand_as(moved))
-    length = ranked.square().sum(-1)
-    apart = length.unsqueeze(2) + length.unsqueeze(1) - 2 * ranked @ ranked.mT
-    is_same = apart < distinct * largest_move[:, None, None]
-    repeated = is_same.tril(-1).any(-1)
-    return torch.zeros_like(repeated).scatter(1, order, repeated)
 
 
 def _grown(problem: Problem, parents: Layer, kept: Tensor | None, choices: Tensor) -> Layer:

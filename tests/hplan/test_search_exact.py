@@ -1,6 +1,6 @@
 """Searches of discrete actions against the enumeration of all plans."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -175,38 +175,3 @@ def test_a_corner_is_cut_only_where_nothing_forbids_it():
         result = found(name, replace(problem, guard=Band(middle=2.0, half=0.5)))
         assert result.num_steps.item() == 3 and 2 not in result.latents[0, :, 0].tolist()
         assert result.violation.item() == 0 and result.left.item() == 0
-
-
-@dataclass(frozen=True)
-class Idle:
-    """A line on which three of five actions do nothing; the others go a step on or back."""
-
-    num_actions: int = 5
-
-    def predict(self, z, action):
-        return z + action[..., 3:4] - action[..., 4:]
-
-    def of(self, rows):
-        return self
-
-
-@dataclass(frozen=True)
-class Hill:
-    """The goal, at 3, lies behind two places that look farther from it than the start."""
-
-    def __call__(self, z):
-        return torch.tensor([3.0, 4.0, 4.0, 0.0])[z[..., 0].long().clamp(0, 3)] + z[..., 0].lt(0)
-
-    def of(self, rows):
-        return self
-
-
-@pytest.mark.parametrize(("distinct", "steps"), [(0.0, 5), (0.02, 3)])
-def test_plans_that_stay_do_not_crowd_out_the_way_over_a_hill(distinct, steps):
-    level = line_stack(1)[0]
-    start = torch.zeros(1, 1)
-    problem = problem_on(level, start, start, model=Idle(), energy=Hill(), cost=0.1)
-    config = replace(CONFIG, num_candidates=3, max_candidates=3)
-    plan = found("beam", problem, config=config, distinct=distinct)
-    assert plan.num_steps.item() == steps
-    assert (plan.left.item() == 0.0) == (distinct > 0)
