@@ -172,16 +172,16 @@ def _check_behaviour(folder: Path, source: Source) -> None:
     """Refuses a dataset whose walkers behaved otherwise than those who would collect it now."""
     from hplan.dataset_files import read_metadata
 
-    then, now = (
-        json.loads(json.dumps(metadata.get("behaviour", {})))
-        for metadata in (read_metadata(folder)["metadata"], source.metadata())
-    )
-    for key in sorted(then.keys() & now.keys()):
-        if then[key] != now[key]:
+    then = read_metadata(folder)["metadata"].get("behaviour", {})
+    now = json.loads(json.dumps(source.metadata().get("behaviour", {})))  # tuples become lists
+    if not then or not now:
+        return  # of others, or of before it was written down
+    for key in sorted(then | now):
+        if then.get(key) != now.get(key):
             raise ValueError(
-                f"dataset {folder} was collected with {key} = {then[key]}, by now it is "
-                f"{now[key]}; delete the folder to collect again, or give data.folder={folder} to "
-                "take it as it is."
+                f"dataset {folder} was collected with {key} = {then.get(key)}, by now it is "
+                f"{now.get(key)}; delete the folder to collect again, or give data.folder={folder} "
+                "to take it as it is."
             )
 
 

@@ -85,8 +85,8 @@ def distance_loss(
     """Expectile temporal differences () of the level's distance, over m steps of the level.
 
     From S states of each clip to all goals of other walks, and to those among O goals of the same
-    walk that lie ahead. A goal reached n env steps later costs n / stride steps of the level when
-    n <= m * stride, else m steps and what the target network says from where they led. Costs are
+    walk that lie ahead. A goal reached n env steps later costs n / stride steps of the level, or m
+    steps and what the target network says from where they led, if that is less. Costs are
     discounted, 1 - discount^steps, so that far goals do not drown near ones.
 
     Every state draws its m from 1 to `distance_backup`. With m = 1 alone a place from which a way
@@ -110,24 +110,24 @@ def distance_loss(
         own_kinds, others = [kind.detach() for kind in own_kinds], others.detach()
     z = own_kinds[0]
     batch_size = len(z)
-    start, later, moment = _draw_moments(z.shape[:2], level.stride, config, generator)
-    rows = torch.arange(batch_size).unsqueeze(1)
+    drawn = _draw_moments(z.shape[:2], level.stride, config, generator)
+    start, later, moment = (moments.to(z.device) for moments in drawn)
+    rows = torch.arange(batch_size, device=z.device).unsqueeze(1)
     now, then = (z[rows, t].flatten(0, 1) for t in (start, later))
     goals = torch.cat([*(kind[rows, moment].flatten(0, 1) for kind in own_kinds), others])
-    walked = (later - start).to(z.device) / level.stride  # steps of the level (B, S)
+    walked = (later - start) / level.stride  # steps of the level (B, S)
     # Every latent goes through the networks once: all pairs cost hardly more than a few of them.
     guess = level.distance.all_steps(now, goals)
     with torch.no_grad():
         cost = walked.flatten().unsqueeze(1) + target.all_steps(then, goals)
     loss = _expectile_loss(guess[:, -len(others) :], cost[:, -len(others) :], config).mean()
-    ahead = (moment.unsqueeze(1) - start.unsqueeze(2)).to(z.device)
+    ahead = moment.unsqueeze(1) - start.unsqueeze(2)
     weight = _weight_ahead(ahead, level.stride)
-    observed = ahead / level.stride
-    seen = observed <= walked.unsqueeze(2)
+    observed = ahead.clamp(min=0) / level.stride
     for of_kind in range(len(own_kinds)):
         own_guess, own_cost = (_of_own_clip(x, of_kind, moment.shape) for x in (guess, cost))
-        own_cost = torch.where(seen, observed.clamp(min=0), own_cost.minimum(observed))
-        loss = loss + (weight * _expectile_loss(own_guess, own_cost, config)).sum()
+        cheapest = own_cost.minimum(observed)
+        loss = loss + (weight * _expectile_loss(own_guess, cheapest, config)).sum()
     return loss
 
 
@@ -140,7 +140,7 @@ def _draw_moments(
     draw = batch_rand((batch_size, num_starts + config.distance_own_goals), generator)
     start = (draw[:, :num_starts] * (length - stride * longest)).long()
     num_steps = torch.ones_like(start)
-    if longest > 1:
+    if longest > 1:  # else nothing is to be drawn, and runs of before stay the same to the bit
         num_steps = 1 + (batch_rand((batch_size, num_starts), generator) * longest).long()
     return start, start + stride * num_steps, (draw[:, num_starts:] * length).long()
 

@@ -8,6 +8,8 @@ import numpy as np
 
 from tasks.simulator import FORWARD, LEFT, RIGHT, GridWorld
 
+NOTHING = -1  # no action
+
 Policy = TypeVar("Policy")
 Lead = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
 
@@ -66,6 +68,22 @@ class Wanderer:
     def leads(self, world: GridWorld) -> Lead | None:
         """What takes agents in `world` elsewhere than they would wander; None, for nothing does."""
         return None
+
+
+def gone_on_with(
+    action: np.ndarray, other: np.ndarray, chance: np.ndarray, *, begin: float, again: float
+) -> np.ndarray:
+    """What agents do next of what they do again and again; `NOTHING` where it is nothing.
+
+    Args:
+        action: (B,) int, what they have been doing so.
+        other: (B,) int, what they would begin with.
+        chance: (B,) uniform numbers in [0, 1).
+        begin, again: probabilities to begin, and to do it once more.
+    """
+    busy = action != NOTHING
+    goes_on = chance < np.where(busy, again, begin)
+    return np.where(goes_on, np.where(busy, action, other), NOTHING)
 
 
 def wander(

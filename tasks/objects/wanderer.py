@@ -8,9 +8,9 @@ from minigrid.core.actions import Actions
 
 from tasks.objects.moves import blocked, step
 from tasks.objects.world import BOX, CARRIED, EMPTY, LAVA, OPEN, ObjectWorld
+from tasks.wander import NOTHING, gone_on_with
 
 _NOWHERE = -1
-_NO_WHIM = -1
 _MOVES = (Actions.left, Actions.right, Actions.forward)
 
 
@@ -84,7 +84,7 @@ class Walkers:
         self._ours = np.zeros(max(Actions) + 1, np.int64)
         self._ours[list(world.actions)] = np.arange(len(world.actions))
         self._whims = [self._ours[action] for action in world.actions if action not in _MOVES]
-        self._whim = np.full(len(states), _NO_WHIM)
+        self._whim = np.full(len(states), NOTHING)
         self._ground_index = np.zeros(world.floor.size, np.int64)
         self._ground_index[world.ground] = np.arange(len(world.ground))
 
@@ -113,14 +113,11 @@ class Walkers:
         """(B,) the actions, indices of the world's, or what some do on a whim, and go on doing."""
         if not self._whims:
             return actions
-        has = self._whim != _NO_WHIM
-        whim = np.where(has, self._whim, self.generator.choice(self._whims, size=len(actions)))
-        wanderer = self.wanderer
-        gives_in = self._chance(
-            np.where(has, wanderer.again_probability, wanderer.whim_probability)
-        )
-        self._whim = np.where(gives_in, whim, _NO_WHIM)
-        return np.where(gives_in, whim, actions)
+        other = self.generator.choice(self._whims, size=len(actions))
+        chance = self.generator.random(len(actions))
+        begin, again = self.wanderer.whim_probability, self.wanderer.again_probability
+        self._whim = gone_on_with(self._whim, other, chance, begin=begin, again=again)
+        return np.where(self._whim == NOTHING, actions, self._whim)
 
     def _chance(self, probability: float | np.ndarray) -> np.ndarray:
         """(B,) bool."""

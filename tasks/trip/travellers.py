@@ -54,9 +54,9 @@ from tasks.trip.world import (
     passable,
     step,
 )
+from tasks.wander import NOTHING, gone_on_with
 
 _ONWARD, _ROAM, _STROLL = range(3)
-_NONE = -1  # of the actions
 _INTO_WALLS = 0.15  # chance of a stroller to bump where the way is shut
 _OTHER_SENSE = 0.2  # chance that a stroller turns the other way than last time
 
@@ -179,7 +179,7 @@ class _Crowd:
         self.target = np.zeros(len(states), np.int64)  # row of `_roaming`
         self.turn = generator.choice([LEFT, RIGHT], size=len(states))
         self.district = states[:, DISTRICT].copy()
-        self.mistake = np.full(len(states), _NONE)
+        self.mistake = np.full(len(states), NOTHING)
         self._take_up(np.arange(len(states)))
 
     def _take_up(self, rows: np.ndarray) -> None:
@@ -209,11 +209,11 @@ class _Crowd:
         roaming = wait_where_shut(states, roaming)
         actions = np.choose(self.intention, [onwards, roaming, self._stroll(states, *chance[1:3])])
         self._take_up(np.flatnonzero(arrived))
-        mistaken = self.mistake != _NONE
-        mistake = np.where(mistaken, self.mistake, random.integers(NUM_ACTIONS, size=count))
-        errs = chance[3] < np.where(mistaken, mind.repeat, mind.mistake)
-        self.mistake = np.where(errs, mistake, _NONE)
-        return np.where(errs, mistake, actions)
+        other = random.integers(NUM_ACTIONS, size=count)
+        self.mistake = gone_on_with(
+            self.mistake, other, chance[3], begin=mind.mistake, again=mind.repeat
+        )
+        return np.where(self.mistake == NOTHING, actions, self.mistake)
 
     def _roam(self, states: np.ndarray) -> np.ndarray:
         """(B,) int64: the way to everybody's random cell, and there to wait."""

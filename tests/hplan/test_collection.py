@@ -1,7 +1,7 @@
 """Where episodes come from: collected to disk, gone on with after a stop, and split."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,11 @@ class Walks:
     has_others: bool = False
     asked_for: int | None = None
     mistakes: float = 0.1
+    whims: dict[str, float] = field(default_factory=dict)
 
     def metadata(self) -> dict[str, Any]:
         behaviour = {"policy": "a.Walker", "mistakes": self.mistakes, "shares": (0.5, 0.5)}
-        return {**ORIGIN, "behaviour": behaviour}
+        return {**ORIGIN, "behaviour": behaviour | self.whims}
 
     def asked(self) -> dict[str, Any]:
         return {}
@@ -96,6 +97,8 @@ def test_episodes_of_walkers_who_behaved_otherwise_are_taken_only_by_name(tmp_pa
     episodes(config, Task(), Walks())
     with pytest.raises(ValueError, match=r"with mistakes = 0\.1, by now it is 0\.2; delete .* or"):
         episodes(config, Task(), Walks(mistakes=0.2))
+    with pytest.raises(ValueError, match=r"with whim = None, by now it is 0\.5; delete"):
+        episodes(config, Task(), Walks(whims={"whim": 0.5}))
     assert episodes(_config(folder), Task(), Walks(mistakes=0.2)).num_episodes == 9
 
 
