@@ -7,20 +7,28 @@ from levels.layers import mlp
 
 EMBEDDING_DIM = 128
 SCALE = 0.2  # the distances of an untrained network are a few steps
+APART = 0.1  # so much weaker is at first what tells the way there from the way back
 
 
 class EmbeddingDistance(nn.Module):
     """Squared Euclidean distance of two embeddings, one of where one is, one of where one goes.
 
     Path lengths in trees and in grids embed without distortion as *squared* Euclidean distances,
-    and all pairs of many latents and goals cost one matrix product. Two embeddings, since the way
-    there and the way back may differ.
+    and all pairs of many latents and goals cost one matrix product. The two share all but a linear
+    layer by which a goal's differs, since the way there and the way back may differ. Were they two
+    networks, both would have to learn the world's walls alone, and nothing would place a state
+    near itself.
     """
 
     def __init__(self, spec: LevelSpec) -> None:
         super().__init__()
         self.here = mlp(spec.latent_dim, EMBEDDING_DIM, spec.hidden_dim, spec.num_hidden)
-        self.there = mlp(spec.latent_dim, EMBEDDING_DIM, spec.hidden_dim, spec.num_hidden)
+        self.apart = nn.Linear(self.here[-1].in_features, EMBEDDING_DIM)
+
+    def there(self, goal: Tensor) -> Tensor:
+        """The embedding (..., EMBEDDING_DIM) of a goal (..., D)."""
+        hidden = self.here[:-1](goal)
+        return self.here[-1](hidden) + APART * self.apart(hidden)
 
     def steps(self, z: Tensor, goal: Tensor) -> Tensor:
         """Steps of the level (...,) from `z` to `goal`, (..., D) each, which may broadcast."""

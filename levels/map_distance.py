@@ -13,7 +13,7 @@ from levels.map_encoder import NUM_LOOKS, SCALE, Latent, grid_of
 SWEEPS = 20  # of the whole grid; a way with so many turns is found
 FARTHEST = 200.0  # env steps; what no sweep has reached is so far
 ANOTHER_MAP = 1e4  # env steps that every cell costs which differs: there is no way there
-GAIN = 5.0  # of the few weights, which would learn slowly at the rate that suits large networks
+GAIN = 25.0  # of the few weights, which would learn slowly at the rate that suits large networks
 NUM_HEADINGS = 4
 KEPT = 4  # values of goals that are asked for again and again
 
@@ -35,6 +35,8 @@ class MapDistance(nn.Module):
         super().__init__()
         self.obs_shape, self.stride = grid_of(spec, spec.latent_dim), spec.stride
         self.cost = nn.Sequential(nn.Conv2d(1, 16, 3), nn.SiLU(), nn.Conv2d(16, NUM_HEADINGS, 1))
+        nn.init.normal_(self.cost[-1].weight, std=0.01)  # all cells cost much the same at first
+        nn.init.zeros_(self.cost[-1].bias)
         self.turn = nn.Parameter(torch.zeros(()))
         self.here = nn.Linear(NUM_LOOKS, NUM_HEADINGS)
         self._kept: list[tuple[list[int], Tensor, Tensor]] = []
