@@ -9,7 +9,7 @@ from hplan.level import Level, LevelSpec
 from hplan.level_config import LevelConfig, ModelConfig, strides
 from hplan.names import find_class
 from levels.continuous_actions import BoxActions
-from levels.distances import EmbeddingDistance
+from levels.distances import EmbeddingDistance, TwoEmbeddingsDistance
 from levels.encoders import (
     AxialEncoder,
     IdentityEncoder,
@@ -48,6 +48,7 @@ PARTS: dict[str, dict[str, Callable[[LevelSpec], nn.Module]]] = {
     "predictor": {"residual_mlp": ResidualMLP, "map": MapPredictor},
     "distance": {
         "embedding": EmbeddingDistance,
+        "two_embeddings": TwoEmbeddingsDistance,
         "quasimetric": QuasimetricDistance,
         "map": MapDistance,
     },

@@ -10,14 +10,29 @@ SCALE = 0.2  # the distances of an untrained network are a few steps
 APART = 0.1  # so much weaker is at first what tells the way there from the way back
 
 
-class EmbeddingDistance(nn.Module):
-    """Squared Euclidean distance of two embeddings, one of where one is, one of where one goes.
+class _Embeddings(nn.Module):
+    """Squared Euclidean distance of two embeddings, `here` of a latent and `there` of a goal.
 
     Path lengths in trees and in grids embed without distortion as *squared* Euclidean distances,
-    and all pairs of many latents and goals cost one matrix product. The two share all but a linear
-    layer by which a goal's differs, since the way there and the way back may differ. Were they two
-    networks, both would have to learn the world's walls alone, and nothing would place a state
-    near itself.
+    and all pairs of many latents and goals cost one matrix product.
+    """
+
+    def steps(self, z: Tensor, goal: Tensor) -> Tensor:
+        """Steps of the level (...,) from `z` to `goal`, (..., D) each, which may broadcast."""
+        return (SCALE * (self.here(z) - self.there(goal))).square().sum(-1)
+
+    def all_steps(self, z: Tensor, goals: Tensor) -> Tensor:
+        """Steps of the level (N, G) from each of `z` (N, D) to each of `goals` (G, D)."""
+        here, there = SCALE * self.here(z), SCALE * self.there(goals)
+        lengths = here.square().sum(-1, keepdim=True) + there.square().sum(-1)
+        return (lengths - 2 * here @ there.T).clamp(min=0.0)
+
+
+class EmbeddingDistance(_Embeddings):
+    """Here and there share an embedding, but for a linear layer by which that of a goal differs.
+
+    Were they two networks, both would have to learn the world's walls alone, and nothing would
+    place a state near itself.
     """
 
     def __init__(self, spec: LevelSpec) -> None:
@@ -30,12 +45,11 @@ class EmbeddingDistance(nn.Module):
         hidden = self.here[:-1](goal)
         return self.here[-1](hidden) + APART * self.apart(hidden)
 
-    def steps(self, z: Tensor, goal: Tensor) -> Tensor:
-        """Steps of the level (...,) from `z` to `goal`, (..., D) each, which may broadcast."""
-        return (SCALE * (self.here(z) - self.there(goal))).square().sum(-1)
 
-    def all_steps(self, z: Tensor, goals: Tensor) -> Tensor:
-        """Steps of the level (N, G) from each of `z` (N, D) to each of `goals` (G, D)."""
-        here, there = SCALE * self.here(z), SCALE * self.there(goals)
-        lengths = here.square().sum(-1, keepdim=True) + there.square().sum(-1)
-        return (lengths - 2 * here @ there.T).clamp(min=0.0)
+class TwoEmbeddingsDistance(_Embeddings):
+    """Here and there have a network each: for worlds in which most ways do not lead back."""
+
+    def __init__(self, spec: LevelSpec) -> None:
+        super().__init__()
+        self.here = mlp(spec.latent_dim, EMBEDDING_DIM, spec.hidden_dim, spec.num_hidden)
+        self.there = mlp(spec.latent_dim, EMBEDDING_DIM, spec.hidden_dim, spec.num_hidden)

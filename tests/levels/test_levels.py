@@ -10,7 +10,7 @@ from hplan.dataset import ObservationSpec
 from hplan.level import LevelSpec
 from hplan.level_config import HierarchyConfig, LevelConfig, ModelConfig, level_configs
 from levels.build import build_levels, find_part
-from levels.distances import EmbeddingDistance
+from levels.distances import EmbeddingDistance, TwoEmbeddingsDistance
 from levels.encoders import AxialEncoder, IdentityEncoder, OneHotActions
 from levels.macro_actions import GaussianMacroActions, GaussianPrior
 from levels.predictors import ResidualMLP
@@ -111,9 +111,10 @@ def test_one_hot_actions_and_identity_are_what_they_say():
     assert IdentityEncoder(_part_spec())(z) is z
 
 
-def test_a_distance_is_zero_or_more_and_the_same_one_by_one_and_all_at_once():
+@pytest.mark.parametrize("part", [EmbeddingDistance, TwoEmbeddingsDistance])
+def test_a_distance_is_zero_or_more_and_the_same_one_by_one_and_all_at_once(part):
     torch.manual_seed(0)
-    distance = EmbeddingDistance(_part_spec())
+    distance = part(_part_spec())
     z, goals = torch.randn(B, D), torch.randn(T, D)
     every = distance.all_steps(z, goals)
     assert every.shape == (B, T)
@@ -122,11 +123,17 @@ def test_a_distance_is_zero_or_more_and_the_same_one_by_one_and_all_at_once():
     torch.testing.assert_close(every, torch.tensor(one_by_one), rtol=1e-4, atol=1e-4)
     assert torch.all(every > 0)
     assert not torch.allclose(every.T, distance.all_steps(goals, z), atol=1e-2), "one way"
-    itself = distance.all_steps(goals, goals)
-    assert itself.diagonal().max() < 0.1 * itself.mean(), "a state is near itself from the first"
+
+
+def test_a_state_is_near_itself_by_a_shared_embedding_from_the_first():
+    torch.manual_seed(0)
+    distance, other = EmbeddingDistance(_part_spec()), TwoEmbeddingsDistance(_part_spec())
+    z = torch.randn(T, D)
+    itself = distance.all_steps(z, z)
+    assert itself.diagonal().max() < 0.1 * itself.mean() < other.all_steps(z, z).diagonal().max()
     for weight in distance.apart.parameters():
         nn.init.zeros_(weight)
-    itself = distance.all_steps(goals, goals)
+    itself = distance.all_steps(z, z)
     assert torch.all(itself >= 0) and itself.diagonal().max() < 1e-4 < itself[0, 1]
 
 
