@@ -256,9 +256,9 @@ def _train(num_updates, **overrides):
 
 
 def test_a_stack_learns_one_batch_and_keeps_its_spread():
-    history, _, spread = _train(280, **{"model.num_hidden": [2]})
+    history, _, spread = _train(500, **{"model.num_hidden": [2]})
     for k in (0, 1):
-        assert np.mean([losses[k] for losses in history[-10:]]) < history[0][k] / 6
+        assert np.mean([losses[k] for losses in history[-10:]]) < history[0][k] / 10
         assert spread[k] > 0.8
 
 
