@@ -42,16 +42,31 @@ class AxialEncoder(nn.Module):
             self.scale.copy_(1.0 / counts.std(0).clamp(min=0.05))
 
     def features(self, obs: Tensor) -> Tensor:
-        """Counts by value, row and column (B, F) of grids (B, width, height, channels)."""
+        """Counts by value, row and column (B, F) of grids (B, width, height, channels).
+
+        Those of the first grid, and for each other one what differs in it: mostly a few cells.
+        """
+        first = obs[0]
+        counts = self._counts(first).repeat(len(obs), 1)
+        changed = (obs != first).nonzero().unbind(-1)
+        grid, x, y, channel = changed
+        sizes = torch.tensor(self.num_values, device=obs.device)
+        width, height = obs.shape[1:3]
+        block = (sizes.cumsum(0) - sizes)[channel] * (width + height)
+        size = sizes[channel]
+        for lines in (block + x * size, block + (width + y) * size):
+            for values, sign in ((obs[changed], 1.0), (first[changed[1:]], -1.0)):
+                one = torch.full_like(values, sign, dtype=counts.dtype)
+                counts.index_put_((grid, lines + values.long()), one, accumulate=True)
+        return counts
+
+    def _counts(self, grid: Tensor) -> Tensor:
+        """The counts (F,) of one grid (width, height, channels)."""
         pooled = []
         for channel, size in enumerate(self.num_values):
-            values = obs[..., channel].long()
-            for axis in (-1, -2):
-                lines = values if axis == -1 else values.transpose(-1, -2)
-                counts = torch.zeros(*lines.shape[:-1], size, device=obs.device)
-                counts.scatter_add_(-1, lines, torch.ones_like(lines, dtype=counts.dtype))
-                pooled.append(counts.flatten(1))
-        return torch.cat(pooled, dim=-1)
+            one_hot = F.one_hot(grid[..., channel].long(), size)
+            pooled += [one_hot.sum(1).flatten(), one_hot.sum(0).flatten()]
+        return torch.cat(pooled).float()
 
     def forward(self, obs: Tensor) -> Tensor:
         """Latents (B, D) of grids (B, width, height, channels) of uint8."""
