@@ -1,6 +1,7 @@
 """Temporal distances: how many steps of a level lie between a latent and a goal's latent."""
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from hplan.level import LevelSpec
 from levels.layers import mlp
@@ -42,8 +43,9 @@ class EmbeddingDistance(_Embeddings):
 
     def there(self, goal: Tensor) -> Tensor:
         """The embedding (..., EMBEDDING_DIM) of a goal (..., D)."""
-        hidden = self.here[:-1](goal)
-        return self.here[-1](hidden) + APART * self.apart(hidden)
+        last = self.here[-1]
+        weight = last.weight + APART * self.apart.weight
+        return F.linear(self.here[:-1](goal), weight, last.bias + APART * self.apart.bias)
 
 
 class TwoEmbeddingsDistance(_Embeddings):
