@@ -25,7 +25,7 @@ class ModelConfig:
     """What turns actions, or the macro-actions below, into this level's action."""
     action_prior: str = "gaussian"
     """Above the bottom, what tells which macro-actions the data would take from a latent."""
-    predictor: str = "residual_mlp"
+    predictor: str = "bilinear"
     """What predicts the latent one step of this level ahead."""
     distance: str = "embedding"
     """What estimates the steps from a latent to a goal's latent."""

@@ -6,6 +6,8 @@ from torch import Tensor, nn
 from hplan.level import LevelSpec
 from levels.layers import mlp
 
+SMALL = 1e-3  # the maps of an untrained network hardly matter beside its MLP
+
 
 class ResidualMLP(nn.Module):
     """z' = z + f(z, m), with f an MLP."""
@@ -18,3 +20,25 @@ class ResidualMLP(nn.Module):
     def forward(self, z: Tensor, action: Tensor) -> Tensor:
         """The next latents (..., D) of latents (..., D) under actions (..., A)."""
         return z + self.mlp(torch.cat([z, action], dim=-1))
+
+
+class BilinearMLP(ResidualMLP):
+    """z' = z + A(m) z + f(z, m), with A linear in the action and f an MLP.
+
+    What an action does is often nearly linear in what is seen (to turn swaps the code of one
+    heading for that of the next, wherever one stands) but a different map for each action, which an
+    MLP has to build from units that are on for one action and place at a time.
+
+    Source: multiplicative actions as in Memisevic and Hinton (Neural Computation 22, 2010) and in
+    Oh et al., "Action-conditional video prediction" (arXiv 1507.08750, section 3.2).
+    """
+
+    def __init__(self, spec: LevelSpec) -> None:
+        super().__init__(spec)
+        self.maps = nn.Linear(spec.latent_dim, spec.latent_dim * spec.action_dim, bias=False)
+        nn.init.normal_(self.maps.weight, std=SMALL)
+
+    def forward(self, z: Tensor, action: Tensor) -> Tensor:
+        """The next latents (..., D) of latents (..., D) under actions (..., A)."""
+        mapped = self.maps(z).unflatten(-1, (action.shape[-1], -1))
+        return super().forward(z, action) + (action.unsqueeze(-2) @ mapped).squeeze(-2)

@@ -18,11 +18,13 @@ class ErrandRunner(Wanderer):
         end_probability: chance in each step to give up what one is about; an errand also ends
             where it leads.
         slip_probability: chance in each step of an errand to take a wanderer's action instead.
+        bump_probability: as a wanderer's; higher, for who knows the way rarely has a wall in front.
     """
 
     errand_share: float = 0.7
     end_probability: float = 0.02
-    slip_probability: float = 0.1
+    slip_probability: float = 0.25
+    bump_probability: float = 0.7
 
     def leads(self, world: GridWorld) -> Lead:
         """The errands of a batch of agents, of whom nobody has one yet."""

@@ -13,7 +13,7 @@ from levels.build import build_levels, find_part
 from levels.distances import EmbeddingDistance, TwoEmbeddingsDistance
 from levels.encoders import AxialEncoder, IdentityEncoder, OneHotActions
 from levels.macro_actions import GaussianMacroActions, GaussianPrior
-from levels.predictors import ResidualMLP
+from levels.predictors import BilinearMLP, ResidualMLP
 
 B, T, D, A, RATIO, D_BELOW, A_BELOW = 2, 11, 7, 5, 3, 13, 17
 WIDTH, HEIGHT, VALUES = 5, 3, (2, 7)
@@ -166,6 +166,17 @@ def test_the_residual_predictor_starts_from_where_it_is():
     for parameter in predictor.mlp[-1].parameters():
         nn.init.zeros_(parameter)
     assert torch.equal(predictor(z, action), z)
+
+
+def test_a_bilinear_predictor_adds_the_map_of_each_action_in_proportion_to_it():
+    predictor = BilinearMLP(_part_spec())
+    z, action = torch.randn(B, T, D), torch.randn(B, T, A)
+    maps = torch.randn(A, D, D)
+    with torch.no_grad():
+        predictor.maps.weight.copy_(maps.flatten(0, 1))
+        rest = ResidualMLP.forward(predictor, z, action)
+    expected = rest + torch.einsum("bta,aij,btj->bti", action, maps, z)
+    assert torch.allclose(predictor(z, action), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("num_levels", [1, 2, 4])
