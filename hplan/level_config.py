@@ -25,8 +25,9 @@ class ModelConfig:
     """What turns actions, or the macro-actions below, into this level's action."""
     action_prior: str = "gaussian"
     """Above the bottom, what tells which macro-actions the data would take from a latent."""
-    predictor: str = "bilinear"
-    """What predicts the latent one step of this level ahead."""
+    predictor: str = "auto"
+    """What predicts the latent one step of this level ahead; `auto` is `bilinear` at a bottom of
+    numbered actions, where each gets a linear map of its own, and `residual_mlp` elsewhere."""
     distance: str = "embedding"
     """What estimates the steps from a latent to a goal's latent."""
     latent_dim: int = 64

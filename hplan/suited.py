@@ -10,7 +10,12 @@ from hplan.limits import CONTINUOUS_SEARCHES, DISCRETE_SEARCHES, check_config
 
 AUTO = "auto"
 SEARCH = "planner.search"
-ABOVE = {"model.encoder": "mlp", "model.action_encoder": "gaussian", SEARCH: "cem"}
+ABOVE = {
+    "model.encoder": "mlp",
+    "model.action_encoder": "gaussian",
+    "model.predictor": "residual_mlp",
+    SEARCH: "cem",
+}
 ENCODERS = {"grid": "axial", "pixels": "pixels", "vector": "vector"}
 CANDIDATES = ("planner.num_candidates", "planner.max_candidates")
 # A beam of so many plans tries every action after each; a sampling search needs about as many.
@@ -28,6 +33,7 @@ def suited(config: Config, spec: ObservationSpec) -> Config:
         # Of a part of the world, only a memory makes a state.
         "model.encoder": "recurrent" if config.task.view == "partial" else ENCODERS[spec.kind],
         "model.action_encoder": "one_hot" if numbered else "box",
+        "model.predictor": "bilinear" if numbered else "residual_mlp",
         SEARCH: "beam" if numbered else "cem",
     }
     hierarchy = config.hierarchy

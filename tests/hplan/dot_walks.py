@@ -49,6 +49,7 @@ def small_configs(num_levels, **overrides):
         "model.ratio": RATIOS,
         "model.encoder": ["axial", "mlp"],
         "model.action_encoder": ["one_hot", "gaussian"],
+        "model.predictor": ["residual_mlp"],
         **overrides,
     }
     return level_configs(HierarchyConfig(num_levels=num_levels, level=template, overrides=paths))

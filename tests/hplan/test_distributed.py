@@ -52,6 +52,7 @@ def _configs(regulariser):
         "model.ratio": [1, 3],
         "model.encoder": ["recurrent" if regulariser == "sigreg" else "axial", "mlp"],
         "model.action_encoder": ["one_hot", "gaussian"],
+        "model.predictor": ["bilinear", "residual_mlp"],
     }
     return level_configs(
         HierarchyConfig(num_levels=NUM_LEVELS, level=template, overrides=overrides)

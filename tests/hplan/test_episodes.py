@@ -79,7 +79,9 @@ def test_a_plan_ends_when_the_next_of_its_level_is_made_or_with_its_episode(room
                 assert plan.outcome not in WITH_EPISODE
             for plan in own[-1:]:
                 assert (plan.outcome, plan.ended) == (last, rooms.env_steps[episode])
-            assert [plan.cause == "start" for plan in own] == [i == 0 for i in range(len(own))]
+            # A level may be called upon first because the one below cannot reach the goal.
+            assert all(plan.cause in ("start", "infeasible") for plan in own[:1])
+            assert all(plan.cause != "start" for plan in own[1:])
 
 
 def test_plans_are_counted_by_level_and_by_cause(rooms):

@@ -220,7 +220,8 @@ def test_guardrails_and_effort_of_the_settings_are_those_of_the_agents():
     suite = task.suite(episodes_per_bin=2, seed=0)
 
     def rows(**settings):
-        changed = replace(config, agent=replace(config.agent, **settings))
+        # A search that is widened, where an agent circles, would count as more work.
+        changed = replace(config, agent=replace(config.agent, stuck_after=0, **settings))
         return evaluate(levels, changed, task, suite, None, methods=["hierarchical"])
 
     whole, none = rows(), rows(guardrails=["tests.hplan.test_evaluation.everywhere"])

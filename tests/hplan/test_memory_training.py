@@ -163,7 +163,12 @@ def _corridor_walks():
 def _share_of_lights_told(encoder):
     """Share of other walks whose light a linear function of the latent before the end tells."""
     model = ModelConfig(
-        encoder=encoder, action_encoder="one_hot", latent_dim=16, hidden_dim=32, num_hidden=1
+        encoder=encoder,
+        action_encoder="one_hot",
+        predictor="residual_mlp",
+        latent_dim=16,
+        hidden_dim=32,
+        num_hidden=1,
     )
     template = LevelConfig(model=model, loss=LossConfig(rollout_depth=3, num_starts=4))
     configs = level_configs(HierarchyConfig(num_levels=1, level=template))

@@ -20,7 +20,7 @@ def _build(*, encoder=("axial", "mlp"), action_encoder=("one_hot", "gaussian")):
         "model.encoder": list(encoder),
         "model.action_encoder": list(action_encoder),
     }
-    template = LevelConfig(model=ModelConfig(latent_dim=7, hidden_dim=13))
+    template = LevelConfig(model=ModelConfig(predictor="bilinear", latent_dim=7, hidden_dim=13))
     hierarchy = HierarchyConfig(num_levels=3, level=template, overrides=overrides)
     return build_levels(level_configs(hierarchy), SPEC)
 
