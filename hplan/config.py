@@ -48,8 +48,8 @@ class DataConfig:
 class TrainingConfig:
     """The optimisation."""
 
-    num_updates: int = 4500
-    distance_updates: int = 2500
+    num_updates: int = 3800
+    distance_updates: int = 2000
     """The last of the updates: the world models stay as they are, and the distances are learned."""
     batch_size: int = 32
     """Clips in an update, over all devices together."""

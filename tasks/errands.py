@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.oracle import optimal_steps_to_cell
+from tasks.oracle import optimal_steps_to_every_cell
 from tasks.simulator import GridWorld
 from tasks.wander import Lead, Wanderer
 
@@ -37,8 +37,7 @@ class Errands:
     def __init__(self, runner: ErrandRunner, world: GridWorld) -> None:
         """Nobody has decided yet what to do."""
         self.runner, self.transitions = runner, world.transitions
-        cells = world.cells[: world.num_land_cells].tolist()
-        steps = np.stack([optimal_steps_to_cell(world, (x, y)) for x, y in cells])
+        steps = optimal_steps_to_every_cell(world)
         self.steps = np.where(steps < 0, world.num_states, steps)  # (C, S)
         self.goal: np.ndarray | None = None  # (B,) cell, -1 of those who wander
 

@@ -8,6 +8,7 @@ import numpy as np
 from tasks.simulator import NUM_ACTIONS, NUM_HEADINGS, GridWorld
 
 _graphs: "WeakKeyDictionary[GridWorld, nx.DiGraph]" = WeakKeyDictionary()
+_steps_to_every_cell: "WeakKeyDictionary[GridWorld, np.ndarray]" = WeakKeyDictionary()
 _steps: "WeakKeyDictionary[GridWorld, dict[tuple[int, int], np.ndarray]]" = WeakKeyDictionary()
 
 
@@ -48,6 +49,34 @@ def optimal_steps_to_cell(world: GridWorld, goal_cell: tuple[int, int]) -> np.nd
         steps.flags.writeable = False
         cached[x, y] = steps
     return cached[x, y]
+
+
+def optimal_steps_to_every_cell(world: GridWorld) -> np.ndarray:
+    """(C, S) int32, read-only: what `optimal_steps_to_cell` says of each cell of land, in order.
+
+    All at once: a bit says whether a state has a way to a cell that is no longer than so many
+    steps, and one step more is an `or` with the states after it.
+    """
+    if world not in _steps_to_every_cell:
+        _steps_to_every_cell[world] = _searched_backwards(world)
+    return _steps_to_every_cell[world]
+
+
+def _searched_backwards(world: GridWorld) -> np.ndarray:
+    count = world.num_land_cells
+    cell = np.arange(world.num_states) // NUM_HEADINGS
+    within = np.packbits(cell[:, None] == np.arange(count), axis=1)
+    steps = np.zeros((world.num_states, count), np.int32)
+    while True:
+        farther = np.unpackbits(~within, axis=1, count=count)
+        grown = within | np.bitwise_or.reduce(within[world.transitions], axis=1)
+        if np.array_equal(grown, within):
+            steps[farther.astype(bool)] = -1
+            steps = np.ascontiguousarray(steps.T)
+            steps.flags.writeable = False
+            return steps
+        steps += farther
+        within = grown
 
 
 def optimal_steps(world: GridWorld, starts: np.ndarray, goals: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from tasks import build_task
 from tasks.collect import collect
 from tasks.minari_io import export_minari, minari_nbytes
 from tasks.minari_source import import_minari
+from tasks.wander import Wanderer
 from tests.hplan.walks import SPECS, same_episodes, walks
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is set to None", "ignore:env_spec is None")
@@ -25,7 +26,8 @@ def datasets_path(tmp_path, monkeypatch):
 
 
 def _store(name: str = "rooms-tiny", num_episodes: int = E):
-    return collect(build_task(name, 0), num_episodes=num_episodes, episode_length=T, seed=0)
+    task = replace(build_task(name, 0), wanderer=Wanderer())  # who needs no way through the world
+    return collect(task, num_episodes=num_episodes, episode_length=T, seed=0)
 
 
 def _assert_same(first, second) -> None:

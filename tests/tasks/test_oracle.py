@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from tasks import GridWorld, build_task
-from tasks.oracle import optimal_path, optimal_steps, optimal_steps_to_cell
+from tasks.oracle import (
+    optimal_path,
+    optimal_steps,
+    optimal_steps_to_cell,
+    optimal_steps_to_every_cell,
+)
 
 LAYOUT_SEED = 5
 MOVES = {0: (1, 0), 1: (0, 1), 2: (-1, 0), 3: (0, -1)}
@@ -37,6 +42,14 @@ def test_steps_equal_a_search_by_the_rules():
         for index in generator.integers(world.num_states, size=13):
             start = tuple(world.all_states[index].tolist())
             assert steps[index] == _search(world.walls, start, goal)
+
+
+@pytest.mark.parametrize("name", ["rooms", "rooms-lava"])
+def test_steps_to_every_cell_are_those_to_each(name):
+    world = build_task(name, 0).world
+    cells = world.cells[: world.num_land_cells]
+    each = [optimal_steps_to_cell(world, (x, y)) for x, y in cells.tolist()]
+    assert np.array_equal(optimal_steps_to_every_cell(world), each)
 
 
 def test_steps_fall_by_at_most_one_with_each_action():
