@@ -45,7 +45,9 @@ def _grids(num_grids, seed=0):
 
 
 def _configs(num_levels, **overrides):
-    template = LevelConfig(model=ModelConfig(predictor="bilinear", latent_dim=D, action_dim=A, hidden_dim=23))
+    template = LevelConfig(
+        model=ModelConfig(predictor="bilinear", latent_dim=D, action_dim=A, hidden_dim=23)
+    )
     paths = {
         "model.ratio": [1, RATIO],
         "model.encoder": ["axial", "mlp"],

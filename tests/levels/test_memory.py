@@ -105,7 +105,11 @@ def test_each_observation_is_first_encoded_by_what_suits_its_kind(kind, shape, n
 
 @pytest.mark.parametrize("num_levels", [1, 2])
 def test_only_a_bottom_level_remembers(num_levels):
-    template = LevelConfig(model=ModelConfig(encoder="recurrent", predictor="residual_mlp", latent_dim=D, hidden_dim=HIDDEN))
+    template = LevelConfig(
+        model=ModelConfig(
+            encoder="recurrent", predictor="residual_mlp", latent_dim=D, hidden_dim=HIDDEN
+        )
+    )
     actions = {"model.action_encoder": ["one_hot", "gaussian"]}
     configs = level_configs(
         HierarchyConfig(num_levels=num_levels, level=template, overrides=actions)
