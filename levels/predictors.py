@@ -41,4 +41,4 @@ class BilinearMLP(ResidualMLP):
     def forward(self, z: Tensor, action: Tensor) -> Tensor:
         """The next latents (..., D) of latents (..., D) under actions (..., A)."""
         mapped = self.maps(z).unflatten(-1, (action.shape[-1], -1))
-        return super().forward(z, action) + (action.unsqueeze(-2) @ mapped).squeeze(-2)
+        return super().forward(z, action) + (action.unsqueeze(-1) * mapped).sum(-2)
