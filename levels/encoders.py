@@ -46,27 +46,19 @@ class AxialEncoder(nn.Module):
 
         Those of the first grid, and for each other one what differs in it: mostly a few cells.
         """
-        first = obs[0]
-        counts = self._counts(first).repeat(len(obs), 1)
-        changed = (obs != first).nonzero().unbind(-1)
-        grid, x, y, channel = changed
-        sizes = torch.tensor(self.num_values, device=obs.device)
-        width, height = obs.shape[1:3]
-        block = (sizes.cumsum(0) - sizes)[channel] * (width + height)
-        size = sizes[channel]
-        for lines in (block + x * size, block + (width + y) * size):
-            for values, sign in ((obs[changed], 1.0), (first[changed[1:]], -1.0)):
-                one = torch.full_like(values, sign, dtype=counts.dtype)
-                counts.index_put_((grid, lines + values.long()), one, accumulate=True)
-        return counts
-
-    def _counts(self, grid: Tensor) -> Tensor:
-        """The counts (F,) of one grid (width, height, channels)."""
         pooled = []
         for channel, size in enumerate(self.num_values):
-            one_hot = F.one_hot(grid[..., channel].long(), size)
-            pooled += [one_hot.sum(1).flatten(), one_hot.sum(0).flatten()]
-        return torch.cat(pooled).float()
+            values = obs[..., channel]
+            first = values[:1]
+            one_hot = F.one_hot(first.long(), size).float()
+            counts = torch.cat([one_hot.sum(2), one_hot.sum(1)], dim=1).repeat(len(obs), 1, 1)
+            grid, x, y = (values != first).nonzero().unbind(-1)
+            for line in (x, obs.shape[1] + y):
+                for value, sign in ((values, 1.0), (first.expand_as(values), -1.0)):
+                    place = (grid, line, value[grid, x, y].long())
+                    counts.index_put_(place, counts.new_tensor(sign), accumulate=True)
+            pooled.append(counts.flatten(1))
+        return torch.cat(pooled, dim=-1)
 
     def forward(self, obs: Tensor) -> Tensor:
         """Latents (B, D) of grids (B, width, height, channels) of uint8."""

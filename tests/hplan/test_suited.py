@@ -39,13 +39,14 @@ def test_parts_and_search_follow_from_the_spaces(kind, actions):
     encoder = {"grid": "axial", "pixels": "pixels", "vector": "vector"}[kind]
     assert bottom.model.encoder == encoder
     assert bottom.model.action_encoder == ("one_hot" if numbered else "box")
+    assert bottom.model.predictor == ("bilinear" if numbered else "residual_mlp")
     assert bottom.planner.search == ("beam" if numbered else "cem")
     more = 1 if numbered else SAMPLES_PER_BEAM
     assert bottom.planner.num_candidates == more * before[0].planner.num_candidates
     assert bottom.planner.max_candidates == more * before[0].planner.max_candidates
     for level, was in zip(above, before[1:], strict=True):
-        parts = (level.model.encoder, level.model.action_encoder, level.planner.search)
-        assert parts == ("mlp", "gaussian", "cem")
+        parts = (level.model.encoder, level.model.action_encoder, level.model.predictor)
+        assert (*parts, level.planner.search) == ("mlp", "gaussian", "residual_mlp", "cem")
         assert level.planner.num_candidates == was.planner.num_candidates
 
 

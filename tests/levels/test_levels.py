@@ -80,6 +80,16 @@ def test_axial_features_count_every_value_by_row_and_by_column():
         assert features[b].tolist() == expected
 
 
+def test_axial_features_of_no_grid_are_none_and_values_beyond_the_vocabulary_are_refused():
+    encoder, obs = AxialEncoder(_part_spec()), _grids(B)
+    assert encoder.features(obs[:0]).shape == encoder.features(obs)[:0].shape
+    for b in range(B):
+        strange = obs.clone()
+        strange[b, -1, -1, 0] = VALUES[0]
+        with pytest.raises((RuntimeError, IndexError)):
+            encoder.features(strange)
+
+
 def test_axial_features_are_standardised_by_the_data():
     sample = _grids(101)
     sample[:, 0, :, 0] = 0
