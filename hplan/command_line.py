@@ -2,12 +2,14 @@
 
 Files are laid over each other in the order given, `configs/default.yaml` first; what is typed
 beside them wins wherever it stands. A complete file, such as a run saves, stands alone. A
-dictionary (as `hierarchy.overrides`) is merged key by key; a key set to null is dropped.
+dictionary (as `hierarchy.overrides`) is merged key by key; a key set to null is dropped. A setting
+of the template, `hierarchy.level`, holds for every level: it drops an override of it further below.
 """
 
 import difflib
 import re
 from argparse import ArgumentError
+from collections.abc import Iterable
 from dataclasses import asdict, fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -20,6 +22,7 @@ from hplan.arguments import OVERRIDES, Arguments, read_arguments
 from hplan.config import Config, groups, leaves
 from hplan.limits import check_config
 
+TEMPLATE = "hierarchy.level"
 CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "configs"
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
@@ -42,13 +45,16 @@ def read_config(arguments: Arguments, *, base: dict[str, Any] | None = None) -> 
         base = {} if alone else _read_yaml(CONFIG_FOLDER / "default.yaml")
     settings = base
     for _, layer in layers:
-        settings = _merged(settings, layer)
+        unnamed = missing_settings(layer)
+        named = [path for path in leaves(Config) if path not in unnamed]
+        settings = _merged(_without_overrides(settings, named), layer)
     plain, overrides = {}, {}
     for name, text in arguments.flags.items():
         if name.startswith(OVERRIDES + "."):
             overrides[name[len(OVERRIDES) + 1 :]] = _read_value(name, text)
         else:
             plain[name] = text
+    settings = _without_overrides(settings, plain)
     settings = _merged(settings, {"hierarchy": {"overrides": overrides}})
     config = _parsed(settings, [f"--{name}={text}" for name, text in plain.items()])
     check_config(config)
@@ -220,6 +226,14 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
         else:
             result[key] = value
     return result
+
+
+def _without_overrides(settings: dict[str, Any], named: Iterable[str]) -> dict[str, Any]:
+    """`settings` less the overrides of what is `named`, by path, in the template of the levels."""
+    overrides = settings.get("hierarchy", {}).get("overrides", {})
+    of_template = [path.removeprefix(TEMPLATE + ".") for path in named]
+    dropped = {path: None for path in of_template if path in overrides}
+    return _merged(settings, {"hierarchy": {"overrides": dropped}}) if dropped else settings
 
 
 def _check_keys(settings: Any, kind: type, source: str, prefix: str) -> None:

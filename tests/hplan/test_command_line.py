@@ -10,6 +10,7 @@ import yaml
 from hplan.arguments import read_arguments
 from hplan.command_line import as_yaml, config_from_dict, read_config
 from hplan.config import Config
+from hplan.level_config import level_configs
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -50,6 +51,27 @@ def test_the_default_config_spells_out_every_setting() -> None:
 
     default = yaml.safe_load((ROOT / "configs" / "default.yaml").read_text())
     assert keys(default) == keys(asdict(Config()))
+
+
+def weights_of(text: str) -> list[float]:
+    levels = level_configs(config_of(f"{text} --levels 2").hierarchy)
+    return [level.loss.prior_weight for level in levels]
+
+
+def test_a_setting_of_the_template_holds_for_every_level(tmp_path: Path) -> None:
+    """The default's override of it does not hide what is asked for, in a file or by a flag."""
+    assert weights_of("") == [0.02, 0.005]
+    assert weights_of("--hierarchy.level.loss.prior_weight 0.3") == [0.3, 0.3]
+    own = tmp_path / "own.yaml"
+    own.write_text("hierarchy: {level: {loss: {prior_weight: 0.4}}}")
+    assert weights_of(f"--config {own}") == [0.4, 0.4]
+    own.write_text(
+        "hierarchy: {level: {loss: {prior_weight: 0.4}}, overrides: {loss.prior_weight: [0.5]}}"
+    )
+    assert weights_of(f"--config {own}") == [0.5, 0.5]
+    flags = "--hierarchy.level.loss.prior_weight 0.3 --hierarchy.overrides.loss.prior_weight [0.6]"
+    assert weights_of(f"--config {own} {flags}") == [0.6, 0.6]
+    assert weights_of(f"--config {own} --hierarchy.level.loss.num_starts 3") == [0.5, 0.5]
 
 
 def test_other_configs_are_short() -> None:
@@ -122,6 +144,10 @@ def test_what_was_read_before_leaves_nothing_behind() -> None:
         ("--hierarchy.level.model.predictor crystal", "residual_mlp"),
         ("--hierarchy.level.model.predictor no.Such", "cannot be imported"),
         ("--hierarchy.level.loss.regulariser prayer", "vicreg"),
+        (
+            "--hierarchy.level.loss.smoothness_weight 0",
+            "whose loss.regulariser is coding_rate; allowed there is a number above 0",
+        ),
         (
             "--hierarchy.overrides.model.action_encoder [gaussian]",
             "of grid and numbered actions: one_hot",
