@@ -164,11 +164,6 @@ class Agent:
             return self.energy
         return self.configs[k].planner.pursuit
 
-    def lead(self, k: int) -> int:
-        """How many steps ahead in its plan the subgoal is that level `k` sets."""
-        by_distance = self.energy_of(k - 1, False) == "distance"
-        return self.configs[k].planner.lead if by_distance else 1
-
     def _decide(
         self, state: AgentState, scene: Scene, generator: torch.Generator
     ) -> tuple[AgentState, list[PlanEvent]]:
@@ -182,7 +177,7 @@ class Agent:
             plan, level, config = state.plans[k], self.levels[k], self.configs[k].planner
             moved, surprised = torch.zeros_like(planned), scene.surprised[due]
             if k:
-                lead, z, name = self.lead(k), scene.latents[k], self.energy_of(k - 1, False)
+                lead, z, name = config.lead, scene.latents[k], self.energy_of(k - 1, False)
                 before = plan.position[due]
                 if "reached" in self.settings.early:
                     plan = advanced(plan, level, config, name, lead=lead, due=due, z=z)

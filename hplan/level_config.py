@@ -53,7 +53,8 @@ class LossConfig:
     prediction_weight: float = 1.0
     """Mean squared error of the rollout."""
     regulariser: str = "vicreg"
-    """`vicreg`, `sigreg`, or `module.Class` of your own."""
+    """`vicreg`, `sigreg`, `coding_rate` (with a smoothness_weight: L2 is then a time), or
+    `module.Class` of your own."""
     regulariser_weight: float = 1.0
     """Weight of the regulariser as a whole; 0 lets the latent collapse."""
     regulariser_options: dict[str, float] = field(default_factory=dict)
@@ -130,8 +131,9 @@ class PlannerConfig:
     clock: int = 1
     """A plan is made anew after this many steps of the level, at the latest."""
     lead: int = 4
-    """Which step of its plan is the subgoal of the level below, or its last: a learned distance is
-    surer of what lies some steps ahead. L2 ranks only what is near, and so takes the next one."""
+    """Which step of its plan is the subgoal of the level below, or its last: an energy is surer of
+    what lies some steps ahead. One that ranks only what is near, as L2 does in latents of one
+    variance in all dimensions, needs the next one, 1."""
     reach: float = 12.0
     """Steps of this level within which it heads for the goal itself, without the levels above."""
     pursuit: EnergyName = "distance"

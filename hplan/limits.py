@@ -143,6 +143,11 @@ def _check_level(level: LevelConfig, k: int) -> None:
         value = attrgetter(path)(level)
         if not 0 < value < 1:
             raise ValueError(f"{path} = {value} of {where}; allowed is between 0 and 1")
+    if level.loss.regulariser == "coding_rate" and not level.loss.smoothness_weight:
+        raise ValueError(
+            f"loss.smoothness_weight = 0 of {where}, whose loss.regulariser is coding_rate; "
+            "allowed there is a number above 0, for nothing else bounds the volume of its latents"
+        )
     if level.planner.num_elites > level.planner.num_candidates:
         raise ValueError(
             f"planner.num_elites = {level.planner.num_elites} of {where}; allowed is at most "

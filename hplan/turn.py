@@ -50,7 +50,7 @@ def plan_for_subgoal(
     state, made = _planned(agent, state, k, rows, causes, scene, False, generator)
     events = list(made)
     for _ in range(agent.settings.feedback):
-        plan, lead = state.plans[k + 1], agent.lead(k + 1)
+        plan, lead = state.plans[k + 1], agent.configs[k + 1].planner.lead
         given = (plan.depth(lead) - plan.position + 1) * agent.levels[k + 1].stride
         rows = _infeasible(agent, k, made, given) if made else rows[:0]
         if not len(rows):
@@ -211,7 +211,8 @@ def searched(
         target = scene.goals.of(rows).nearest(agent.levels, target_level, here, name)
     else:
         above, target_level = state.plans[k + 1], k + 1
-        target, parent = above.subgoal(agent.lead(k + 1))[rows], above.identity[rows]
+        target = above.subgoal(agent.configs[k + 1].planner.lead)[rows]
+        parent = above.identity[rows]
         here = scene.latents[target_level][rows]
         aim = TargetEnergy(level=agent.levels[k + 1], target=target.unsqueeze(1), name=name)
     config, is_warm = agent.configs[k], agent.settings.warm_start and not widened
@@ -245,7 +246,7 @@ def searched(
         energy_name=name,
         before=aim(here.unsqueeze(1)).squeeze(1),
         result=result,
-        lead=agent.lead(k) if k else 0,
+        lead=config.planner.lead if k else 0,
         support=_farthest(level, result),
         flops=result.evaluations * flops,
     )

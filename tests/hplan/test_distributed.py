@@ -53,6 +53,7 @@ def _configs(regulariser):
         "model.encoder": ["recurrent" if regulariser == "sigreg" else "axial", "mlp"],
         "model.action_encoder": ["one_hot", "gaussian"],
         "model.predictor": ["bilinear", "residual_mlp"],
+        "loss.regulariser": [regulariser, "coding_rate"],
     }
     return level_configs(
         HierarchyConfig(num_levels=NUM_LEVELS, level=template, overrides=overrides)

@@ -2,13 +2,15 @@
 
 import math
 
+import networkx as nx
 import pytest
 import torch
 
-from hplan.regularisers import SIGReg, VICReg, build_regulariser
+from hplan.regularisers import CodingRate, SIGReg, VICReg, build_regulariser
 
 M, D, P, KNOTS = 23, 5, 3, 7
 """Latents, their width, projections, knots."""
+NUM_ROWS = 60
 
 
 def _generator(seed=0):
@@ -119,6 +121,88 @@ def test_sigreg_draws_its_projections_from_the_generator():
     assert losses[0] == losses[1] != losses[2]
 
 
+@pytest.mark.parametrize("std", [0.5, 3.0])
+def test_the_coding_rate_of_whitened_latents_is_the_log_of_their_spread(std):
+    loss = CodingRate(rate=7.0)(_whitened(std), _generator())["rate_loss"]
+    assert loss == pytest.approx(-7.0 * math.log(math.sqrt(std**2 + 1e-4)), rel=1e-9)
+
+
+def test_collapsed_latents_have_the_least_rate_and_are_pushed_apart():
+    z = (1e-3 * _whitened(1.0)).requires_grad_(True)
+    loss = CodingRate()(z, _generator())["rate_loss"]
+    loss.backward()
+    assert loss.item() == pytest.approx(-0.5 * math.log(1e-4), abs=0.01)
+    assert torch.all((z.grad * z).sum(0) < 0)
+
+
+def test_what_never_changes_has_the_variance_that_the_leak_allows():
+    flow = torch.diag(torch.tensor([0.25, 0.25, 0.5], dtype=torch.float64))  # no walk goes anywhere
+    z = _embedded(flow, 2, CodingRate(rate=3.0, leak=0.1), 1.0)
+    z = z - flow.sum(1) @ z
+    variance = z.T @ (flow.sum(1).unsqueeze(1) * z)
+    expected = torch.full_like(variance[0], 3.0 / (2 * 0.1))
+    torch.testing.assert_close(variance.diagonal(), expected, rtol=1e-4, atol=0.0)
+
+
+def _rooms():
+    """(S, S) how often a random walk goes from state to state: two rooms, a corridor between."""
+    edges = torch.from_numpy(nx.to_numpy_array(nx.barbell_graph(4, 2)))
+    return edges / edges.sum()
+
+
+def _embedded(flow, width, regulariser, smoothness_weight):
+    """Latents (S, width) of the states of a walk, free parameters at the optimum of the loss."""
+    visits = flow.sum(1)
+    z = torch.nn.Parameter(0.1 * _normal(len(flow), width))
+    # In proportion to visits, all of which are whole numbers of these.
+    rows = torch.arange(len(flow)).repeat_interleave((visits * NUM_ROWS).round().int())
+    optimizer = torch.optim.LBFGS(
+        [z], max_iter=500, tolerance_grad=1e-10, line_search_fn="strong_wolfe"
+    )
+
+    def loss():
+        optimizer.zero_grad()
+        change = (flow.unsqueeze(-1) * (z.unsqueeze(0) - z.unsqueeze(1)).square()).sum((0, 1))
+        total = sum(regulariser(z[rows], _generator()).values())
+        total = total + smoothness_weight * change.mean()
+        total.backward()
+        return total
+
+    optimizer.step(loss)
+    return z.detach()
+
+
+def _commute_times(flow):
+    """(S, S) steps of a walk from each state to each other and back, by linear equations."""
+    size, step = len(flow), flow / flow.sum(1, keepdim=True)
+    hitting = torch.zeros_like(flow)
+    for goal in range(size):
+        others = torch.arange(size) != goal
+        stay = torch.eye(size - 1, dtype=flow.dtype) - step[others][:, others]
+        hitting[others, goal] = torch.linalg.solve(stay, torch.ones_like(stay[0]))
+    return hitting + hitting.T
+
+
+def test_a_coding_rate_with_smoothness_makes_squared_distances_commute_times():
+    flow = _rooms()
+    rate, weight = 3.0, 0.5
+    z = _embedded(flow, len(flow) - 1, CodingRate(rate=rate, leak=0.0), weight)
+    expected = rate / (4 * weight) * _commute_times(flow)
+    torch.testing.assert_close(torch.cdist(z, z).square(), expected, rtol=0.02, atol=0.02)
+
+
+def test_with_the_same_variance_in_all_dimensions_distances_would_tell_nothing():
+    flow = _rooms()
+    visits = flow.sum(1)
+    z = _embedded(flow, len(flow) - 1, CodingRate(leak=0.0), 0.5)
+    z = z - visits @ z
+    root = torch.linalg.cholesky(z.T @ (visits.unsqueeze(1) * z))
+    whitened = torch.linalg.solve_triangular(root, z.T, upper=False).T
+    expected = 1 / visits.unsqueeze(1) + 1 / visits
+    expected.fill_diagonal_(0.0)
+    torch.testing.assert_close(torch.cdist(whitened, whitened).square(), expected)
+
+
 def test_regularisers_are_found_by_name_and_by_import_path():
     assert build_regulariser("vicreg", {"covariance": 2.0}).covariance == 2.0
     own = build_regulariser(f"{__name__}.Halved", {"factor": 3.0})
@@ -128,7 +212,7 @@ def test_regularisers_are_found_by_name_and_by_import_path():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("vicregg", {}, "hierarchy.level.loss.regulariser = 'vicregg' is unknown; known: sigreg"),
+        ("vicregg", {}, "hierarchy.level.loss.regulariser = 'vicregg' is unknown; known: coding"),
         ("torch.Nothing", {}, "hierarchy.level.loss.regulariser = 'torch.Nothing' cannot be"),
         ("sigreg", {"knots": 3.0}, "hierarchy.level.loss.regulariser_options = {'knots': 3.0}"),
     ],
