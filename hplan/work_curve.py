@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from hplan.config import Config
-from hplan.evaluation import evaluate, protocol_card, step_budgets
+from hplan.evaluation import evaluate
 from hplan.files import as_file_name
 from hplan.level_config import EnergyName
+from hplan.protocol import protocol_card, step_budgets
 from hplan.results import print_table, write_results
 from hplan.shell import say
 
