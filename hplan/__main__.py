@@ -255,7 +255,7 @@ def doctor(arguments: Arguments) -> None:
 COMMANDS = {
     "collect": Command(run=collect),
     "train": Command(run=train),
-    "eval": Command(run=evaluate),
+    "eval": Command(run=evaluate, again="goes on after the methods that are finished"),
     "curve": Command(
         run=curve,
         own={"efforts": "factors, comma between", "beside": "runs to draw too, comma between"},

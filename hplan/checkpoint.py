@@ -50,13 +50,18 @@ def resume_file(run_dir: Path) -> Path:
     return run_dir / FOLDER / RESUME_FILE
 
 
+def packed_weights(levels: nn.ModuleList) -> bytes:
+    """The weights of a stack as the bytes of a safetensors file, the same for the same weights."""
+    return save({name: x.detach().cpu().contiguous() for name, x in levels.state_dict().items()})
+
+
 def save_checkpoint(
     run_dir: Path, levels: nn.ModuleList, *, config: Config, spec: ObservationSpec, update: int
 ) -> None:
     """Writes the stack into the run's folder, in place of the one before."""
     folder = run_dir / FOLDER
     folder.mkdir(exist_ok=True)
-    weights = save({name: x.detach().cpu().contiguous() for name, x in levels.state_dict().items()})
+    weights = packed_weights(levels)
     name = f"update-{update:07d}.safetensors"
     write_atomically(folder / name, weights)
     metadata = {

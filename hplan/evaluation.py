@@ -4,8 +4,9 @@ import logging
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import networkx as nx
 import numpy as np
@@ -17,6 +18,7 @@ from hplan.agent_state import Cause
 from hplan.config import Config
 from hplan.effort import scaled
 from hplan.episodes import Episodes, run_agent, run_oracle, run_random
+from hplan.finished_trials import FinishedTrial, FinishedTrials, evaluation_key
 from hplan.flat_planning import at_least_work, work_per_step
 from hplan.guardrails import build_guardrails
 from hplan.level_config import EnergyName, level_configs
@@ -30,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 METHODS = ("random", "flat", "flat_distance", "upper_energy", "hierarchical", "oracle")
 BRIEF_METHODS = ("flat", "flat_distance", "hierarchical", "oracle")
+FLAT: dict[str, EnergyName] = {"flat": "l2", "flat_distance": "distance"}  # with their energies
 EARLY_CAUSES = {
     "surprise": Cause.SURPRISE, "infeasible": Cause.INFEASIBLE, "target_changed": Cause.TARGET
 }  # fmt: skip
@@ -37,12 +40,16 @@ EARLY_CAUSES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One method with one energy, run on the whole suite."""
+    """One method with one energy, to be run on the whole suite.
+
+    Attributes:
+        run: given the predictor evaluations per env step that flat planning is to match.
+    """
 
     method: str
-    energy: str
-    energy_level: int
-    episodes: Episodes
+    energy: EnergyName | Literal["none"]
+    energy_level: int = 0
+    run: Callable[[float], Episodes]
 
 
 def evaluate(
@@ -56,6 +63,7 @@ def evaluate(
     keep_plans: int = 0,
     bank: np.ndarray | None = None,
     update: int | None = None,
+    unfinished: Path | None = None,
     log_tree: Callable[[nx.DiGraph], None] | None = None,
     protocol: dict[str, Any] | None = None,
     report: Callable[[str], None] = logger.info,
@@ -69,6 +77,9 @@ def evaluate(
         bank: (M, *obs_shape) real observations, of which the nearest stands for a subgoal in the
             trees; None leaves the subgoals out.
         update: optimiser update of the weights, for the trees.
+        unfinished: a folder that keeps each method once it is finished, and from which those are
+            taken that were when this evaluation was stopped; the caller removes it when nothing is
+            left to do. None keeps nothing.
         log_tree: given each subgoal tree.
         protocol: further facts for the protocol card.
         report: told of each method when it is done.
@@ -81,20 +92,25 @@ def evaluate(
         methods = [method for method in methods if method != "oracle"]
         report(f"oracle: left out, no shortest ways are known in task {task.name!r}")
     budgets = step_budgets(config, suite)
+    keep_plans = keep_plans if folder is not None or log_tree is not None else 0
+    trials = _trials(levels, config, task, suite, budgets, methods, keep_plans, bank)
+    finished = None
+    if unfinished is not None:
+        # Whatever else is asked for: a method that is in both lists need not be run again.
+        alone = replace(config, evaluation=replace(config.evaluation, methods=[]))
+        card = protocol_card(alone, task, suite, budgets) | (protocol or {})
+        key = evaluation_key(
+            card, levels, budgets=budgets, bank=bank, keep_plans=keep_plans, update=update
+        )
+        finished = FinishedTrials(folder=unfinished, key=key)
+    run = partial(_measured, config=config, task=task, suite=suite, update=update)
     rows: list[dict[str, Any]] = []
     trees: dict[str, nx.DiGraph] = {}
-    keep_plans = keep_plans if folder is not None or log_tree is not None else 0
-    for trial in _trials(levels, config, task, suite, budgets, methods, keep_plans, bank):
-        outcomes = _outcomes(trial, config, task, suite)
-        rows += summarise(outcomes, suite.bins)
-        report(
-            f"{trial.method} ({trial.energy}): {outcomes.success.mean():.0%} of "
-            f"{len(outcomes.success)} episodes, {trial.episodes.seconds:.0f} s"
-        )
-        for episode, tree in _trees(trial, task, suite, update):
-            trees[f"{trial.method}-{episode:05d}.json"] = tree
-            if log_tree is not None:
-                log_tree(tree)
+    for done in _one_after_the_other(trials, run, finished, report):
+        rows += done.rows
+        trees |= done.trees
+        for tree in done.trees.values() if log_tree is not None else ():
+            log_tree(tree)
     if folder is not None:
         # Only now: an evaluation that was stopped leaves what was there before.
         shutil.rmtree(folder / "episodes", ignore_errors=True)
@@ -127,13 +143,12 @@ def _trials(
     methods: list[str],
     keep_plans: int,
     bank: np.ndarray | None,
-) -> Iterator[Trial]:
-    """Runs one method after the other; the hierarchy first: flat planning matches its work."""
+) -> list[Trial]:
+    """What is to be run; the hierarchy first: flat planning matches its work."""
     settings, effort = config.evaluation, config.agent.effort
     num_actions = task.spec.num_actions
     configs = [scaled(level, num_actions, effort) for level in level_configs(config.hierarchy)]
     guardrails = build_guardrails(config.agent.guardrails, levels, task, config.seed)
-    names: dict[str, EnergyName] = {"flat": "l2", "flat_distance": "distance"}
 
     def run(agent: Agent, keep: int = keep_plans) -> Episodes:
         return run_agent(
@@ -156,33 +171,73 @@ def _trials(
     )
     check_budget(whole, task, suite)
     bottom = replace(whole, levels=levels[:1], configs=configs[:1])
-    work = 0.0
+    trials = []
     if "hierarchical" in methods:
-        episodes = run(whole)
-        work = work_per_step(episodes)
-        yield Trial(
-            method="hierarchical", energy=settings.energy, energy_level=0, episodes=episodes
+        trials.append(
+            Trial(method="hierarchical", energy=settings.energy, run=lambda work: run(whole))
         )
-    for method in [name for name in names if name in methods]:
-        episodes = at_least_work(replace(bottom, energy=names[method]), work, run)
-        yield Trial(method=method, energy=names[method], energy_level=0, episodes=episodes)
+    for method, energy in FLAT.items():
+        if method in methods:
+            at_least = partial(at_least_work, replace(bottom, energy=energy), run=run)
+            trials.append(Trial(method=method, energy=energy, run=at_least))
     if "upper_energy" in methods:
         for k in range(1, len(levels)):
-            yield Trial(
-                method="upper_energy",
-                energy=settings.energy,
-                energy_level=k,
-                episodes=run(replace(whole, measured_at=k), 0),
+            trials.append(
+                Trial(
+                    method="upper_energy",
+                    energy=settings.energy,
+                    energy_level=k,
+                    run=lambda work, k=k: run(replace(whole, measured_at=k), 0),
+                )
             )
     for method, runner in (("random", run_random), ("oracle", run_oracle)):
         if method in methods:
-            episodes = runner(task, suite.starts, suite.goals, budgets, seed=config.seed)
-            yield Trial(method=method, energy="none", energy_level=0, episodes=episodes)
+            done = partial(runner, task, suite.starts, suite.goals, budgets, seed=config.seed)
+            trials.append(Trial(method=method, energy="none", run=lambda work, done=done: done()))
+    return trials
 
 
-def _outcomes(trial: Trial, config: Config, task: Task, suite: Any) -> EpisodeOutcomes:
-    episodes = trial.episodes
-    num_levels = 1 if trial.method.startswith("flat") else config.hierarchy.num_levels
+def _one_after_the_other(
+    trials: list[Trial],
+    run: Callable[[Trial, float], FinishedTrial],
+    finished: FinishedTrials | None,
+    report: Callable[[str], None],
+) -> Iterator[FinishedTrial]:
+    """Every trial, taken from the `finished` or run, given the work that it is to match."""
+    hierarchy = 0.0
+    for trial in trials:
+        work = hierarchy if trial.method in FLAT else 0.0
+        run_it = partial(run, trial, work)
+        name = f"{trial.method}-{trial.energy_level}"
+        done = run_it() if finished is None else finished.taken_or_run(name, work, run_it)
+        report(f"{trial.method} ({trial.energy}): {done.summary}")
+        yield done
+        if trial.method == "hierarchical":
+            hierarchy = done.work
+
+
+def _measured(
+    trial: Trial, work: float, *, config: Config, task: Task, suite: Any, update: int | None
+) -> FinishedTrial:
+    """Runs a trial, flat planning with no less than `work`, and makes of it what remains."""
+    episodes = trial.run(work)
+    outcomes = _outcomes(trial, episodes, config, task, suite)
+    return FinishedTrial(
+        rows=summarise(outcomes, suite.bins),
+        trees={
+            f"{trial.method}-{episode:05d}.json": tree
+            for episode, tree in _trees(trial, episodes, task, suite, update)
+        },
+        work=work_per_step(episodes),
+        summary=f"{outcomes.success.mean():.0%} of {len(outcomes.success)} episodes, "
+        f"{episodes.seconds:.0f} s",
+    )
+
+
+def _outcomes(
+    trial: Trial, episodes: Episodes, config: Config, task: Task, suite: Any
+) -> EpisodeOutcomes:
+    num_levels = 1 if trial.method in FLAT else config.hierarchy.num_levels
 
     def at_all_levels(values: np.ndarray) -> np.ndarray:
         """(E, K) of those below, zero where a method has no such level."""
@@ -214,13 +269,13 @@ def _outcomes(trial: Trial, config: Config, task: Task, suite: Any) -> EpisodeOu
 
 
 def _trees(
-    trial: Trial, task: Task, suite: Any, update: int | None
+    trial: Trial, episodes: Episodes, task: Task, suite: Any, update: int | None
 ) -> Iterator[tuple[int, nx.DiGraph]]:
     """The subgoal tree of each episode whose plans were kept."""
-    for episode, recording in trial.episodes.recordings.items():
+    for episode, recording in episodes.recordings.items():
         tree = recording.tree(
             {
-                "num_levels": trial.episodes.plans_by_level.shape[1],
+                "num_levels": episodes.plans_by_level.shape[1],
                 "task": task.name,
                 "method": trial.method,
                 "energy": trial.energy,
@@ -228,10 +283,10 @@ def _trees(
                 "episode": episode,
                 "bin": suite.bins[suite.bin_index[episode]][0],
                 "update": update,
-                "env_steps": int(trial.episodes.env_steps[episode]),
+                "env_steps": int(episodes.env_steps[episode]),
                 "optimal_steps": int(suite.optimal_steps[episode]),
                 **{
-                    name: bool(getattr(trial.episodes, name)[episode])
+                    name: bool(getattr(episodes, name)[episode])
                     for name in ("success", "stuck", "refused", "unsafe")
                 },
             }

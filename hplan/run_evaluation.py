@@ -23,6 +23,7 @@ from hplan.tree_summary import tree_tag, write_tree
 
 BRIEF_SUITE = 1_000_000  # added to the suite's seed
 PROBE_SUITE = 2_000_000
+UNFINISHED = ".unfinished"  # beside the results: the methods that are finished, until all are
 PROJECTED_STATES = 1000  # in TensorBoard's Projector
 
 
@@ -38,7 +39,8 @@ def evaluate_run(
 ) -> None:
     """Runs the methods on the suite, prints the table, and writes results beside the run.
 
-    `brief` is the short form that ends `train`: fewer episodes, and the methods that decide.
+    `brief` is the short form that ends `train`: fewer episodes, and the methods that decide. The
+    whole one, asked for again after it was stopped, goes on after the methods that are finished.
     """
     settings = config.evaluation
     # Pairs of its own for the short form: who tunes by it does not tune on the suite.
@@ -63,6 +65,7 @@ def evaluate_run(
         keep_plans=settings.num_trees,
         bank=bank,
         update=update,
+        unfinished=None if brief else folder / UNFINISHED,
         log_tree=trees.append,
         report=say,
     )
@@ -74,6 +77,7 @@ def evaluate_run(
         log_evaluation(writer, config, rows, update)
         if isinstance(task, KnownDistances):
             log_latents(writer, levels, *task.distances_to_a_goal(PROJECTED_STATES), update)
+    shutil.rmtree(folder / UNFINISHED, ignore_errors=True)
     print_table(rows)
     say(f"results: {folder / 'results.json'}")
 

@@ -23,12 +23,14 @@ class Command:
         own: option -> what it means, for options beside the settings.
         word: what a word without an option is, such as FILE; "" where none is taken.
         settings: whether it heeds settings and --config.
+        again: what the same command does after Ctrl-C.
     """
 
     run: Callable[[Arguments], None]
     own: dict[str, str] = field(default_factory=dict)
     word: str = ""
     settings: bool = True
+    again: str = "starts again"
 
     @property
     def summary(self) -> str:
@@ -104,7 +106,10 @@ def _dispatch(argv: list[str], commands: Commands) -> int:
     if not command.settings and (arguments.files or arguments.flags or arguments.switches):
         own = ", ".join(f"--{name}" for name in command.own)
         raise ValueError(f"{argv[0]} heeds no settings; beside --run it has only {own}")
-    command.run(arguments)
+    try:
+        command.run(arguments)
+    except KeyboardInterrupt as stop:
+        raise Stopped(f"interrupted; the same command {command.again}") from stop
     return 0
 
 

@@ -27,6 +27,7 @@ KNOWS_NETWORKX = {
     Path("hplan/film/write.py"),
     Path("hplan/film/frames.py"),
     Path("hplan/film/story.py"),
+    Path("hplan/finished_trials.py"),
     Path("hplan/recording.py"),
     Path("hplan/run_evaluation.py"),
     Path("hplan/subgoal_tree.py"),

@@ -131,8 +131,8 @@ def test_a_runs_curve_is_measured(
     assert "hierarchical (distance) x 2" in capsys.readouterr().out
 
 
-def test_an_evaluation_that_is_stopped_leaves_the_one_before(
-    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_evaluation_that_is_stopped_leaves_the_one_before_and_is_gone_on_with(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(run_dir.parent.parent)
 
@@ -144,10 +144,20 @@ def test_an_evaluation_that_is_stopped_leaves_the_one_before(
         return {path: path.read_bytes() for path in kept if path.is_file()}
 
     before = files()
-    monkeypatch.setattr("hplan.evaluation.run_oracle", stopped)
     only = "--evaluation.methods [hierarchical,oracle] --evaluation.episodes_per_bin 1"
-    assert main(f"eval --run a {only}".split()) == 130
-    assert files() == before
+    with monkeypatch.context() as patch:
+        patch.setattr("hplan.evaluation.run_oracle", stopped)
+        assert main(f"eval --run a {only}".split()) == 130
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "the same command goes on after the methods" in err
+    (kept,) = files().keys() - before.keys()
+    assert kept == run_dir / "eval" / "rooms-tiny" / ".unfinished" / "hierarchical-0.json"
+    assert before.items() <= files().items()
+    assert main(f"eval --run a {only}".split()) == 0
+    lines = capsys.readouterr().out.splitlines()
+    taken = [line.partition(" ")[0] for line in lines if "taken from the evaluation" in line]
+    assert taken == ["hierarchical"]
+    assert not kept.parent.exists()
 
 
 @pytest.mark.parametrize(
