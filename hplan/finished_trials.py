@@ -117,7 +117,7 @@ def evaluation_key(
     device = levels[0].move.device
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     shape = None if bank is None else (bank.shape, str(bank.dtype))
-    facts = [card, keep_plans, update, str(device), gpu, shape, _installed(), _modules_of_users()]
+    facts = [card, keep_plans, update, str(device), gpu, shape, _modules_of_users()]
     parts = [
         json.dumps(facts, sort_keys=True, default=str).encode(),
         packed_weights(levels),
@@ -125,11 +125,6 @@ def evaluation_key(
         b"" if bank is None else bank.tobytes(),
     ]
     return _sha256("".join(map(_sha256, parts)).encode())
-
-
-def _installed() -> list[str]:
-    """Packages with their versions, as their folders are named."""
-    return sorted(path.name for folder in sys.path for path in Path(folder).glob("*.dist-info"))
 
 
 def _modules_of_users() -> list[str]:

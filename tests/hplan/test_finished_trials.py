@@ -196,8 +196,7 @@ def test_what_was_kept_is_of_no_use_where_anything_that_decides_is_another(
 def test_nor_where_the_software_or_the_machine_is_another(
     run: Run, stack: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package, module = tmp_path / "package-1.0.dist-info", tmp_path / "my_guardrail.py"
-    package.mkdir()
+    module = tmp_path / "my_guardrail.py"
     module.write_text("def nowhere(k, z):\n    return 0 * z[..., 0] ** 2\n")
     monkeypatch.syspath_prepend(tmp_path)
     agent = replace(stack.config.agent, guardrails=["my_guardrail.nowhere"])
@@ -205,7 +204,6 @@ def test_nor_where_the_software_or_the_machine_is_another(
     quick["config"] = replace(stack.config, agent=agent)
     changes = {
         "module of the user's own": lambda: module.write_text(module.read_text() + "\n"),
-        "package": lambda: package.rename(tmp_path / "package-1.1.dist-info"),
         "machine": lambda: monkeypatch.setattr("platform.machine", lambda: "another"),
         "code": lambda: monkeypatch.setattr("hplan.protocol.code_hash", lambda: "another"),
     }
