@@ -11,7 +11,8 @@ from tests.hplan.stacks import tiny_config, tiny_stack, tiny_task
 
 PLANNER = "--hierarchy.level.planner"
 BRISK = (
-    f"{PLANNER}.num_candidates 36 {PLANNER}.num_elites 4 {PLANNER}.num_iterations 2 "
+    f"{PLANNER}.num_candidates 36 {PLANNER}.max_candidates 36 {PLANNER}.num_elites 4 "
+    f"{PLANNER}.num_iterations 2 "
     "--hierarchy.overrides.planner.horizon [3] --hierarchy.overrides.planner.reach [1.0] "
     "--evaluation.brief_episodes_per_bin 1 "
     "--evaluation.budget_factor 1 --evaluation.budget_extra 0 "
