@@ -95,6 +95,17 @@ def test_a_plan_serves_the_level_above_or_the_goal():
     assert sorted(level_of) == list(range(len(level_of))), "plans are numbered from 1"
 
 
+@pytest.mark.parametrize("energy", ENERGIES)
+@pytest.mark.parametrize("lead", [1, 3])
+def test_the_subgoal_is_as_many_steps_ahead_as_the_settings_say(energy, lead):
+    agent = _agent(line_stack(3), energy=energy, lead=[lead], horizon=[3, 4])
+    events = walk(agent, LineTask(), positions(0), positions(90), 1).events[0]
+    (above,) = (event for event in events if event.level == 1)
+    (below,) = (event for event in events if event.level == 0 and event.target_level == 1)
+    assert torch.equal(above.subgoals, above.result.latents[:, lead])
+    assert torch.equal(below.target, above.subgoals)
+
+
 def test_a_plan_is_made_anew_when_its_clock_runs_out():
     agent = _agent(line_stack(3), clock=[100, 2], horizon=[3, 4])
     made = walk(agent, LineTask(), positions(0), positions(400), 40)
