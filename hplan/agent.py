@@ -164,6 +164,16 @@ class Agent:
             return self.energy
         return self.configs[k].planner.pursuit
 
+    def goal_level(self, k: int, goals: Goals) -> int:
+        """The level in whose latent level `k` measures how far it is from the goal itself.
+
+        Latents compared, and a user's energy of level `k`, are the level's own.
+        """
+        is_own = self.energy != "distance" or goals.has_potential[k]
+        if self.measured_at or is_own or self.configs[k].planner.goal_latent == "own":
+            return max(k, self.measured_at)
+        return min(k + 1, len(self.levels) - 1)
+
     def _decide(
         self, state: AgentState, scene: Scene, generator: torch.Generator
     ) -> tuple[AgentState, list[PlanEvent]]:

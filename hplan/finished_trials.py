@@ -131,15 +131,17 @@ def _modules_of_users() -> list[str]:
     """Hashes of the imported modules that are neither ours nor installed nor Python's own."""
     modules = [module for module in list(sys.modules.values()) if isinstance(module, ModuleType)]
     files = {vars(module).get("__file__") for module in modules}
-    paths = {Path(file) for file in files if isinstance(file, str) and file.endswith(".py")}
-    others = [Path(json.__file__).parents[1]]  # the card has a hash of ours
-    others += [Path(__file__).parents[1] / name for name in ("hplan", "levels", "tasks")]
+    python, project = Path(json.__file__).parents[1], Path(__file__).parents[1]
+    ours = [project / name for name in ("hplan", "levels", "tasks")]  # the card has a hash of it
+    others = tuple(f"{folder}/" for folder in [python, *ours])
     return sorted(
-        _sha256(path.read_bytes())
-        for path in paths
-        if not {"site-packages", "dist-packages"} & set(path.parts)
-        and not any(path.is_relative_to(folder) for folder in others)
-        and path.is_file()
+        _sha256(Path(file).read_bytes())
+        for file in files
+        if isinstance(file, str)
+        and file.endswith(".py")
+        and not file.startswith(others)
+        and not {"site-packages", "dist-packages"} & set(file.split("/"))
+        and Path(file).is_file()
     )
 
 

@@ -138,6 +138,9 @@ class PlannerConfig:
     """Steps of this level within which it heads for the goal itself, without the levels above."""
     pursuit: EnergyName = "distance"
     """Energy by which it pursues a subgoal set by the level above, in that level's latent."""
+    goal_latent: Literal["above", "own"] = "above"
+    """In whose latent the learned distance to the goal itself is measured: a level above learns it
+    over longer steps, and so tells more of what is far."""
     tolerance: float = 0.5
     """Env steps from a subgoal at which it counts as reached."""
     surprise: float = 3.0

@@ -205,7 +205,7 @@ def searched(
     """
     name, level, plan = agent.energy_of(k, for_goal), agent.levels[k], state.plans[k]
     if for_goal:
-        target_level, parent = max(k, agent.measured_at), torch.zeros_like(rows)
+        target_level, parent = agent.goal_level(k, scene.goals), torch.zeros_like(rows)
         aim: Energy = scene.goals.energy(agent.levels, target_level, name).of(rows)
         here = scene.latents[target_level][rows]
         target = scene.goals.of(rows).nearest(agent.levels, target_level, here, name)

@@ -76,6 +76,28 @@ def test_levels_above_make_no_plan_when_the_goal_is_within_reach():
     assert rows == [(2, [0]), (1, [2]), (1, [0]), (0, [1]), (0, [0, 2])]
 
 
+@pytest.mark.parametrize(
+    ("energy", "goal_latent", "measured_at"),
+    [("distance", "above", [1, 2, 2]), ("distance", "own", [0, 1, 2]), ("l2", "above", [0, 1, 2])],
+)
+def test_a_level_measures_the_goal_in_the_latent_of_the_level_above(
+    energy, goal_latent, measured_at
+):
+    reach = {"reach": [4.0, 3.0, 9.0], "goal_latent": [goal_latent]}
+    agent = _agent(line_stack(3, 2), energy=energy, **reach)
+    events = walk(agent, LineTask(), positions(0, 0, 0), positions(3, 9, 50), 1).events[0]
+    seen = {(e.level, e.target_level) for e in events if (e.parent == 0).any()}
+    assert seen == set(enumerate(measured_at))
+
+
+def test_a_users_energy_of_a_level_is_measured_there():
+    levels = line_stack(3, 2)
+    agent = _agent(levels, reach=[4.0, 3.0, 9.0])
+    for told, expected in (({0, 2}, [0, 2, 2]), ({2}, [1, 2, 2]), ({0, 1, 2}, [0, 1, 2])):
+        goals = Goals.of_energy(levels, lambda k, z, t=told: z[..., 0] ** 2 if k in t else None, 1)
+        assert [agent.goal_level(k, goals) for k in range(3)] == expected
+
+
 def test_the_levels_above_fall_away_as_the_goal_comes_near():
     made = walk(_agent(line_stack(3, 2)), LineTask(), positions(0), positions(40), 44)
     tops = made.tops[:, 0].tolist()

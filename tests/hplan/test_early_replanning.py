@@ -148,12 +148,13 @@ def test_a_goal_that_a_level_cannot_approach_goes_to_the_level_above():
     levels[0].distance = Shortsighted()
     levels[1].distance = Gap()
     settings = replace(NO_ESCAPE, feedback=1)
-    agent = _agent(levels, settings=settings, horizon=[2, 4])
+    planner = {"horizon": [2, 4], "goal_latent": ["own"]}
+    agent = _agent(levels, settings=settings, **planner)
     made = walk(agent, LineTask(), positions(0), positions(9), 1)
     causes = [(e.level, Cause(int(e.cause))) for e in made.events[0]]
     assert causes[:3] == [(0, Cause.START), (1, Cause.INFEASIBLE), (0, Cause.TARGET)]
     assert made.tops.tolist() == [[1]]
-    quiet = walk(_agent(levels, horizon=[2, 4]), LineTask(), positions(0), positions(9), 1)
+    quiet = walk(_agent(levels, **planner), LineTask(), positions(0), positions(9), 1)
     assert quiet.tops.tolist() == [[0]] and len(quiet.events[0]) == 1
 
 

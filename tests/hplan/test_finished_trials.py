@@ -245,14 +245,16 @@ def test_a_damaged_file_counts_as_not_finished(
 
 
 def test_the_results_before_stay_until_the_new_ones_are_whole(
-    run: Run, stack: SimpleNamespace, tmp_path: Path, uninterrupted: dict
+    run: Run, stack: SimpleNamespace, tmp_path: Path
 ) -> None:
-    run()
-    other = {"config": replace(stack.config, seed=1)}
-    assert run(**other, stop_after=4) == TRIALS[:4]
-    assert _left(tmp_path / "eval") == uninterrupted
-    assert run(**other) == TRIALS[4:]
-    assert _left(tmp_path / "eval") != uninterrupted
+    methods = ["random", "oracle"]
+    run(methods=methods)
+    before = _left(tmp_path / "eval")
+    other = {"config": replace(stack.config, seed=1), "methods": methods}
+    assert run(**other, stop_after=1) == ["random-0"]
+    assert _left(tmp_path / "eval") == before
+    assert run(**other) == ["oracle-0"]
+    assert _left(tmp_path / "eval") != before
 
 
 def test_another_list_of_methods_uses_those_that_would_be_the_same(run: Run) -> None:
@@ -273,7 +275,7 @@ def test_a_run_keeps_its_methods_until_the_results_are_shown(
         evaluate_run(config, stack.task, stack.levels, tmp_path, None, update=2, brief=brief)
         return ran
 
-    methods = replace(stack.config.evaluation, methods=["hierarchical", "oracle"])
+    methods = replace(stack.config.evaluation, methods=["random", "oracle"])
     config = replace(stack.config, evaluation=methods)
     with monkeypatch.context() as patch:
         patch.setattr("hplan.run_evaluation.log_evaluation", stopped)
@@ -284,4 +286,4 @@ def test_a_run_keeps_its_methods_until_the_results_are_shown(
     assert folder.parent.name == "rooms-tiny", "the brief one keeps nothing"
     assert evaluated(brief=False) == []
     assert not folder.exists()
-    assert evaluated(brief=False) == ["hierarchical-0", "oracle-0"]
+    assert evaluated(brief=False) == ["random-0", "oracle-0"]
