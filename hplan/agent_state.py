@@ -249,11 +249,11 @@ def with_places(state: AgentState, k: int, rows: Tensor, z: Tensor) -> AgentStat
 
 
 def taught(state: AgentState, rows: Tensor, z: Tensor) -> AgentState:
-    """`state` with the transitions to `z` (B, D) that surprised the environments `rows`."""
-    if not len(rows):
-        return state
+    """`state` with what the steps to `z` (B, D) taught: they surprised the environments `rows`."""
     bottom = state.plans[0]
     last = (bottom.position - 2).clamp(0, bottom.actions.shape[1] - 1)
     taken = _at(bottom.actions, last)
-    known = state.corrections.with_surprise(rows, state.last_latent, taken, z)
+    others = torch.ones_like(last, dtype=torch.bool).index_fill(0, rows, False)
+    known = state.corrections.without_chance(others, state.last_latent, taken)
+    known = known.with_surprise(rows, state.last_latent, taken, z)
     return replace(state, corrections=known)

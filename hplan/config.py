@@ -111,6 +111,9 @@ class AgentConfig:
     early: list[str] = field(default_factory=lambda: ["surprise", "infeasible", "reached"])
     """What makes a level plan again before its clock: a prediction that failed, a target that it
     cannot approach, a subgoal that is reached."""
+    confirmed: int = 1
+    """How often in a row a step has to surprise before searches follow what it led to: more than
+    once where it may have been chance."""
     warm_start: bool = True
     """Whether a search begins with what is left of the plan before."""
     feedback: int = 1

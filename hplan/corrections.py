@@ -1,9 +1,11 @@
 """What the world taught the agent in this episode: transitions that its model predicts wrongly.
 
 A plan that fails once would be made again, for the model has not changed. So the agent keeps the
-transitions that surprised it, and its searches follow these where the model would err. Predictions
-of several steps drift, and a search finds the sequences of actions that drift past a correction;
-so one that surprises again is matched more widely than before.
+transitions that surprised it, and its searches follow these where the model would err. One that
+surprised once may have been chance, such as traffic: where that is so they are followed only when
+they have surprised several times, and what the model predicts never came true in between.
+Predictions of several steps drift, and a search finds the sequences of actions that drift past a
+correction; so one that surprises again is matched more widely than before.
 """
 
 from dataclasses import dataclass, replace
@@ -25,14 +27,18 @@ class Corrections:
     Attributes:
         starts: (B, M, D) latents from which, actions: (B, M, A), ends: (B, M, D) reached.
         radii: (B, M) mean squared difference per dimension within which a latent is at a start.
-        radius: the same when a transition first surprises.
+        times: (B, M) int64, how often in a row it has surprised by now.
+        radius: the same when a transition is first followed.
+        confirmed: from how many times on that is.
     """
 
     starts: Tensor
     actions: Tensor
     ends: Tensor
     radii: Tensor
+    times: Tensor
     radius: float
+    confirmed: int
 
     def of(self, rows: Tensor) -> "Corrections":
         """Those of the environments `rows`, indices or bool."""
@@ -42,15 +48,21 @@ class Corrections:
             actions=self.actions[rows],
             ends=self.ends[rows],
             radii=self.radii[rows],
+            times=self.times[rows],
         )
+
+    def _same(self, start: Tensor, action: Tensor) -> Tensor:
+        """(B, M) bool: which of them are of this start, (B, D), and this action, (B, A)."""
+        near = (self.starts - start.unsqueeze(1)).square().mean(-1) < self.radius
+        return near & ((self.actions - action.unsqueeze(1)).square().sum(-1) < SAME_ACTION)
 
     def with_surprise(
         self, rows: Tensor, start: Tensor, action: Tensor, end: Tensor
     ) -> "Corrections":
         """With one more transition, (B, D), (B, A), (B, D), in the environments `rows` (R,)."""
-        near = (self.starts - start.unsqueeze(1)).square().mean(-1) < self.radius
-        again = near & ((self.actions - action.unsqueeze(1)).square().sum(-1) < SAME_ACTION)
-        widest = (self.radii * again).amax(1)
+        again = self._same(start, action) & (self.times > 0)
+        widest = (self.radii * (again & (self.times >= self.confirmed))).amax(1)
+        times = 1 + (self.times * again).amax(1)
         radii = (WIDER * widest).clamp(self.radius, WIDEST * self.radius)
         return replace(
             self,
@@ -58,15 +70,33 @@ class Corrections:
             actions=_pushed(self.actions, rows, action),
             ends=_pushed(self.ends, rows, end),
             radii=_pushed(self.radii, rows, radii),
+            times=_pushed(self.times, rows, times),
+        )
+
+    def without_chance(self, rows: Tensor, start: Tensor, action: Tensor) -> "Corrections":
+        """Without those that were not confirmed, now that no surprise followed, in `rows` (R,).
+
+        Args:
+            start: (B, D) and action: (B, A) of the step that went as predicted.
+        """
+        as_predicted = torch.zeros_like(self.times[:, :1], dtype=torch.bool)
+        as_predicted[rows] = True
+        chance = self._same(start, action) & (self.times < self.confirmed) & as_predicted
+        return replace(
+            self,
+            times=self.times.masked_fill(chance, 0),
+            radii=self.radii.masked_fill(chance, 0.0),
         )
 
 
-def no_corrections(z: Tensor, action: Tensor, memory: int, radius: float) -> Corrections:
+def no_corrections(
+    z: Tensor, action: Tensor, memory: int, *, radius: float, confirmed: int
+) -> Corrections:
     """The corrections of B environments not yet surprised: room for M = `memory` transitions.
 
     Args:
         z: (B, D) and action: (B, A), of which only shape, type and device matter.
-        radius: as in `Corrections`.
+        radius, confirmed: as in `Corrections`.
     """
     starts = z.new_zeros(z.shape[0], memory, z.shape[1])
     return Corrections(
@@ -74,7 +104,9 @@ def no_corrections(z: Tensor, action: Tensor, memory: int, radius: float) -> Cor
         actions=action.new_zeros(z.shape[0], memory, action.shape[1]),
         ends=starts,
         radii=starts[..., 0],
+        times=torch.zeros_like(starts[..., 0], dtype=torch.long),
         radius=radius,
+        confirmed=confirmed,
     )
 
 
@@ -108,7 +140,8 @@ class CorrectedLevel:
         """The latents (B, N, D) one step after `z` (B, N, D) under `action` (B, N, A)."""
         predicted, known = self.level.predict(z, action), self.corrections
         near = _squared(z, known.starts) < known.radii.unsqueeze(1) * z.shape[-1]
-        hit = near & (_squared(action, known.actions) < SAME_ACTION)  # empty places have no radius
+        hit = near & (_squared(action, known.actions) < SAME_ACTION)
+        hit &= (known.times >= known.confirmed).unsqueeze(1)
         found = hit.float().argmax(-1)  # the newest of those that fit
         rows = torch.arange(z.shape[0], device=z.device).unsqueeze(1)
         return torch.where(hit.any(-1, keepdim=True), known.ends[rows, found], predicted)

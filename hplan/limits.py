@@ -35,6 +35,7 @@ LEAST = {
     "agent.feedback": 0,
     "agent.patience": 0,
     "agent.stuck_after": 0,
+    "agent.confirmed": 1,
     "agent.budget_ms": 0,
 }
 FINITE = ("agent.effort", "evaluation.budget_factor")

@@ -1,5 +1,6 @@
-"""Transitions that surprised the agent override what its model predicts, there and nowhere else."""
+"""Transitions that surprise again override what the model predicts, there and nowhere else."""
 
+import pytest
 import torch
 from torch.nn import functional as F
 
@@ -14,16 +15,21 @@ def level():
     return line_stack()[0]
 
 
-def corrected(*surprises):
-    """The bottom level of a line world after `surprises` (row, start, action, end)."""
-    known = no_corrections(torch.zeros(B, D), torch.zeros(B, A), M, RADIUS)
+def taken(row, start, action):
+    """One env step in one environment."""
+    actions = F.one_hot(torch.full((B,), action), A).float()
+    return torch.tensor([row]), torch.full((B, D), float(start)), actions
+
+
+def corrected(*surprises, times=1, confirmed=1):
+    """The bottom level of a line world after `surprises` (row, start, action, end), each `times`."""
+    known = no_corrections(
+        torch.zeros(B, D), torch.zeros(B, A), M, radius=RADIUS, confirmed=confirmed
+    )
     for row, start, action, end in surprises:
-        known = known.with_surprise(
-            torch.tensor([row]),
-            torch.full((B, D), float(start)),
-            F.one_hot(torch.full((B,), action), A).float(),
-            torch.full((B, D), float(end)),
-        )
+        for _ in range(times):
+            end_z = torch.full((B, D), float(end))
+            known = known.with_surprise(*taken(row, start, action), end_z)
     return CorrectedLevel(level(), known)
 
 
@@ -41,6 +47,27 @@ def test_without_surprises_nothing_changes():
         )
         plain = level().predict(torch.full((B, A, D), start), torch.eye(A).expand(B, -1, -1))
         assert torch.equal(predictions(model, start), plain)
+
+
+def test_what_surprised_once_may_have_been_chance():
+    plain, surprise = corrected(), (1, 2.0, 0, 7.0)
+    for confirmed in (1, 2, 3):
+        for times in (1, 2, 3):
+            model = corrected(surprise, times=times, confirmed=confirmed)
+            follows = not torch.equal(predictions(model, 2.0), predictions(plain, 2.0))
+            assert follows == (times >= confirmed)
+
+
+@pytest.mark.parametrize("as_predicted", [(1, 2.0, 0), (1, 5.0, 0), (1, 2.0, 1), (0, 2.0, 0)])
+def test_a_step_as_predicted_clears_up_what_was_chance_there_and_nothing_else(as_predicted):
+    once = corrected((1, 2.0, 0, 7.0), confirmed=2).corrections
+    known = once.without_chance(*taken(*as_predicted))
+    again = known.with_surprise(*taken(1, 2.0, 0), torch.full((B, D), 7.0))
+    after = predictions(CorrectedLevel(level(), again), 2.0)[1, 0]
+    assert (after == 7.0) == (as_predicted != (1, 2.0, 0))
+    twice = corrected((1, 2.0, 0, 7.0), times=2, confirmed=2).corrections
+    kept = CorrectedLevel(level(), twice.without_chance(*taken(*as_predicted)))
+    assert predictions(kept, 2.0)[1, 0] == 7.0, "what is confirmed stays"
 
 
 def test_only_that_start_and_action_and_environment_change():
@@ -64,7 +91,9 @@ def test_what_surprises_again_is_matched_more_widely_up_to_a_bound():
     """A search finds the plans whose predictions drift past a correction."""
     drifted = [2.0 + (0.9 * factor * RADIUS) ** 0.5 for factor in (1.0, WIDER, WIDER**2, WIDEST)]
     for times, met in ((1, 1), (2, 2), (3, 3), (9, 4)):
-        model = corrected(*[(0, 2.0, 1, 9.0)] * times)
+        model = corrected((0, 2.0, 1, 9.0), times=times)
+        later = corrected((0, 2.0, 1, 9.0), times=times + 1, confirmed=2)
+        assert torch.equal(predictions(later, drifted[1]), predictions(model, drifted[1]))
         assert [float(predictions(model, z)[0, 1]) == 9.0 for z in drifted] == [
             number < met for number in range(4)
         ]

@@ -19,7 +19,7 @@ from tests.hplan.stacks import tiny_config, tiny_stack, tiny_task
 
 
 class Mended:
-    """A level that follows the transitions (start, action, end, radius) it got wrong."""
+    """A level that follows the transitions [start, action, end, radius, times] it got wrong."""
 
     def __init__(self, level, wrong) -> None:
         self.level, self.wrong = level, wrong
@@ -27,7 +27,7 @@ class Mended:
 
     def predict(self, z: Tensor, action: Tensor) -> Tensor:
         after = self.level.predict(z, action)
-        for start, number, end, radius in self.wrong:  # the newest comes last, and wins
+        for start, number, end, radius, _ in self.wrong:  # the newest comes last, and wins
             near = (z - start).square().mean(-1) < radius
             after = torch.where((near & (action.argmax(-1) == number)).unsqueeze(-1), end, after)
         return after
@@ -48,16 +48,22 @@ def _flat_actions(agent: Agent, task, start, goal, num_steps) -> tuple[list[int]
         z = level.encode(torch.from_numpy(worlds.observe()))
         gap = 0.0 if not done else float((plan.latents[:, done] - z).square().mean())
         failed = gap > float(limits[min(max(done, 1), len(limits)) - 1])
+        alike = [
+            other
+            for other in wrong[-NUM_CORRECTIONS:]
+            if actions and other[1] == actions[-1]
+            if float((other[0] - before).square().mean()) < same_place and other[4]
+        ]
         if failed:
-            alike = [
-                width
-                for start, action, _, width in wrong[-NUM_CORRECTIONS:]
-                if action == actions[-1] and float((start - before).square().mean()) < same_place
-            ]
-            wider = min(WIDER * max(alike), WIDEST * same_place) if alike else same_place
-            wrong.append((before, actions[-1], z, wider))
+            known = [other[3] for other in alike if other[4] >= settings.confirmed]
+            wider = min(WIDER * max(known), WIDEST * same_place) if known else same_place
+            times = 1 + max((other[4] for other in alike), default=0)
+            wrong.append([before, actions[-1], z, wider, times])
+        for other in alike if not failed else []:
+            if other[4] < settings.confirmed:  # it was chance
+                other[4] = 0
         if plan is None or done == plan.num_steps or failed:
-            past = [z, *past][: settings.memory]
+            past, known_wrong = [z, *past][: settings.memory], wrong[-NUM_CORRECTIONS:]
             energy = Avoiding(
                 energy=TargetEnergy(level=level, target=target.unsqueeze(1), name=agent.energy),
                 places=torch.stack(past, dim=1),
@@ -66,7 +72,7 @@ def _flat_actions(agent: Agent, task, start, goal, num_steps) -> tuple[list[int]
                 penalty=settings.avoid_penalty * unit,
             )
             problem = Problem(
-                model=Mended(level, wrong[-NUM_CORRECTIONS:]),
+                model=Mended(level, [w for w in known_wrong if w[4] >= settings.confirmed]),
                 z=z,
                 energy=energy,
                 cost=unit,
@@ -88,16 +94,18 @@ def _stack(num_updates: int) -> torch.nn.ModuleList:
     return tiny_stack(tiny_config(1), num_updates=num_updates)
 
 
-@pytest.mark.parametrize("energy", ["distance", "l2"])
+@pytest.mark.parametrize(("energy", "confirmed"), [("distance", 1), ("distance", 2), ("l2", 1)])
 @pytest.mark.parametrize("num_updates", [0, 20])
-def test_a_hierarchy_of_depth_one_acts_as_flat_planning_bit_for_bit(num_updates, energy):
+def test_a_hierarchy_of_depth_one_acts_as_flat_planning_bit_for_bit(
+    num_updates, energy, confirmed
+):
     config, num_steps = tiny_config(1), 15
     task, levels = tiny_task(config), _stack(num_updates)
     agent = Agent(
         levels=levels,
         configs=level_configs(config.hierarchy),
         energy=energy,
-        settings=replace(config.agent, stuck_after=0),
+        settings=replace(config.agent, stuck_after=0, confirmed=confirmed),
     )
     suite = task.suite(episodes_per_bin=2, seed=0)
     num_surprises = 0
