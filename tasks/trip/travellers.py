@@ -57,6 +57,7 @@ from tasks.trip.world import (
 from tasks.wander import NOTHING, gone_on_with
 
 _ONWARD, _ROAM, _STROLL = range(3)
+_INTO_WALLS = 0.15  # chance of a stroller to bump where the way is shut
 _OTHER_SENSE = 0.2  # chance that a stroller turns the other way than last time
 
 
@@ -71,8 +72,6 @@ class Travellers:
             district or to his seat in Paris, takes up another.
         mistake: chance to take a random action instead.
         repeat: chance to take it once more.
-        bump: chance to walk into what is shut just in front, be it a wall, a door or a closed road:
-            who knows the way never does, and a planner would find every road open.
         forward, pause: chance of a stroller to walk on where the way is free, and to stand still.
         at_desk: share of the episodes that begin at the desk.
         starts: of the others, the share that begins in each district, in any cell of it.
@@ -83,7 +82,6 @@ class Travellers:
     persistence: float = 0.97
     mistake: float = 0.05
     repeat: float = 0.75
-    bump: float = 0.25
     forward: float = 0.65
     pause: float = 0.1
     at_desk: float = 0.25
@@ -200,7 +198,7 @@ class _Crowd:
         """(B,) int64: what everybody does next."""
         mind, random = self.travellers, self.generator
         count = len(states)
-        chance = random.random((5, count))
+        chance = random.random((4, count))
         moved = np.flatnonzero(states[:, DISTRICT] != self.district)
         self.district[:] = states[:, DISTRICT]
         self._choose_targets(moved)
@@ -209,10 +207,7 @@ class _Crowd:
         seated = (states[:, DISTRICT] == District.CAFE) & (onwards == WAIT)
         arrived = np.where(self.intention == _ROAM, roaming == WAIT, seated)
         roaming = wait_where_shut(states, roaming)
-        is_open = passable(states, kinds_ahead(states), states[:, SEEN])
-        strolling = self._stroll(is_open, *chance[1:3])
-        actions = np.choose(self.intention, [onwards, roaming, strolling])
-        actions = np.where(~is_open & (chance[4] < mind.bump), FORWARD, actions)
+        actions = np.choose(self.intention, [onwards, roaming, self._stroll(states, *chance[1:3])])
         self._take_up(np.flatnonzero(arrived))
         other = random.integers(NUM_ACTIONS, size=count)
         self.mistake = gone_on_with(
@@ -227,10 +222,11 @@ class _Crowd:
         target = np.where(flying, len(ways) - 1, self.target)
         return ways[target, states[:, X], states[:, Y], states[:, HEADING]].astype(np.int64)
 
-    def _stroll(self, is_open: np.ndarray, walk: np.ndarray, turn: np.ndarray) -> np.ndarray:
+    def _stroll(self, states: np.ndarray, walk: np.ndarray, turn: np.ndarray) -> np.ndarray:
         """(B,) int64: a random walk's next actions, given two uniform numbers (B,) each."""
         mind = self.travellers
-        walks_on = is_open & (walk < mind.forward)
+        is_open = passable(states, kinds_ahead(states), states[:, SEEN])
+        walks_on = walk < np.where(is_open, mind.forward, _INTO_WALLS)
         # Mostly the last turn's rotating sense: else it would jitter.
         other = ~walks_on & (turn < _OTHER_SENSE)
         self.turn = np.where(other, LEFT + RIGHT - self.turn, self.turn)
