@@ -22,7 +22,7 @@ def taken(row, start, action):
 
 
 def corrected(*surprises, times=1, confirmed=1):
-    """The bottom level of a line world after `surprises` (row, start, action, end), each so often."""
+    """A line world's bottom level after `surprises` (row, start, action, end), `times` each."""
     known = no_corrections(
         torch.zeros(B, D), torch.zeros(B, A), M, radius=RADIUS, confirmed=confirmed
     )
