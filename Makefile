@@ -95,7 +95,7 @@ doctor: $(SETUP) ## what this machine has, and whether the tasks build
 tensorboard: $(SETUP) ## TensorBoard on runs/, with the Subgoals tab
 	$(RUN_PYTHON) -m tensorboard.main --logdir runs
 
-test: $(SETUP) ## the fast suite, under two minutes on two cores
+test: $(SETUP) ## the fast suite
 	$(PYTEST) -m "not slow"
 
 test-all: $(SETUP) ## the fast suite and the slow tests, shapes checked at every call
