@@ -253,7 +253,10 @@ def taught(state: AgentState, rows: Tensor, z: Tensor) -> AgentState:
     bottom = state.plans[0]
     last = (bottom.position - 2).clamp(0, bottom.actions.shape[1] - 1)
     taken = _at(bottom.actions, last)
-    others = torch.ones_like(last, dtype=torch.bool).index_fill(0, rows, False)
-    known = state.corrections.without_chance(others, state.last_latent, taken)
-    known = known.with_surprise(rows, state.last_latent, taken, z)
+    known = state.corrections
+    if known.confirmed > 1:
+        others = torch.ones_like(last, dtype=torch.bool).index_fill(0, rows, False)
+        known = known.without_chance(others, state.last_latent, taken)
+    if len(rows):
+        known = known.with_surprise(rows, state.last_latent, taken, z)
     return replace(state, corrections=known)

@@ -60,7 +60,7 @@ class Corrections:
         self, rows: Tensor, start: Tensor, action: Tensor, end: Tensor
     ) -> "Corrections":
         """With one more transition, (B, D), (B, A), (B, D), in the environments `rows` (R,)."""
-        again = self._same(start, action) & (self.times > 0)
+        again = self._same(start, action)
         widest = (self.radii * (again & (self.times >= self.confirmed))).amax(1)
         times = 1 + (self.times * again).amax(1)
         radii = (WIDER * widest).clamp(self.radius, WIDEST * self.radius)
@@ -74,19 +74,16 @@ class Corrections:
         )
 
     def without_chance(self, rows: Tensor, start: Tensor, action: Tensor) -> "Corrections":
-        """Without those that were not confirmed, now that no surprise followed, in `rows` (R,).
+        """Without those that were not confirmed, now that no surprise followed.
 
         Args:
+            rows: (B,) bool, or indices (R,), of the environments.
             start: (B, D) and action: (B, A) of the step that went as predicted.
         """
         as_predicted = torch.zeros_like(self.times[:, :1], dtype=torch.bool)
         as_predicted[rows] = True
         chance = self._same(start, action) & (self.times < self.confirmed) & as_predicted
-        return replace(
-            self,
-            times=self.times.masked_fill(chance, 0),
-            radii=self.radii.masked_fill(chance, 0.0),
-        )
+        return replace(self, times=self.times.masked_fill(chance, 0))
 
 
 def no_corrections(

@@ -1,4 +1,4 @@
-"""Transitions that surprise again override what the model predicts, there and nowhere else."""
+"""Transitions that surprised the agent override what its model predicts, there and nowhere else."""
 
 import pytest
 import torch
