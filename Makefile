@@ -31,7 +31,7 @@ RUN_PYTHON := $(VENV)/bin/python
 endif
 
 # Two test processes of one thread each: more threads than cores only wait for each other.
-PYTEST := OMP_NUM_THREADS=1 $(RUN_PYTHON) -m pytest -q -n 2 --dist worksteal
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(RUN_PYTHON) -m pytest -q -n 2 --dist worksteal
 HPLAN := $(RUN_PYTHON) -m hplan
 # The config comes first: what is given beside it wins.
 FLAGS = $(if $(CONFIG),--config $(CONFIG)) $(if $(TASK),--task $(TASK)) \
