@@ -26,6 +26,7 @@ TEMPLATE = "hierarchy.level"
 CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "configs"
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it was built
 
 
 def read_config(arguments: Arguments, *, base: dict[str, Any] | None = None) -> Config:
@@ -160,7 +161,7 @@ def _parsed(settings: dict[str, Any], flags: list[str]) -> Config:
     parser = _config_parser()
     try:
         checked = parser.parse_object(settings)
-        values = parser.instantiate(parser.parse_args(flags, namespace=checked))
+        values = parser.instantiate(parser.parse_args(flags, namespace=checked) if flags else checked)
     except (ArgumentError, TypeError) as error:
         raise ValueError(_in_our_words(str(error))) from error
     return Config(**{f.name: values[f.name] for f in fields(Config)})
@@ -196,7 +197,7 @@ def _config_path(name: str) -> Path:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.load(path.read_text(), Loader=_Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"--config {path} cannot be read ({error})") from error
     except yaml.YAMLError as error:
@@ -210,7 +211,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 def _read_value(name: str, text: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise ValueError(f"--{name} {text}: no valid YAML; give a list, bottom first") from error
 
