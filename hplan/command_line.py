@@ -161,7 +161,9 @@ def _parsed(settings: dict[str, Any], flags: list[str]) -> Config:
     parser = _config_parser()
     try:
         checked = parser.parse_object(settings)
-        values = parser.instantiate(parser.parse_args(flags, namespace=checked) if flags else checked)
+        if flags:
+            checked = parser.parse_args(flags, namespace=checked)
+        values = parser.instantiate(checked)
     except (ArgumentError, TypeError) as error:
         raise ValueError(_in_our_words(str(error))) from error
     return Config(**{f.name: values[f.name] for f in fields(Config)})

@@ -1,14 +1,36 @@
 """How all tests are run. The packages under test must not be imported here: hooks come first."""
 
+import importlib
+
 import jaxtyping
 import pytest
 
 from tests import shape_checks
 
+LARGE = (
+    "beartype.claw",
+    "jsonargparse",
+    "matplotlib.figure",
+    "networkx",
+    "pytorch_lightning",
+    "tensorboard.backend.application",
+    "torch.utils.tensorboard",
+)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     text = "check shapes and types at every call, not only at the first of each test and at some"
     parser.addoption("--every-call", action="store_true", help=text)
+
+
+def pytest_collectstart() -> None:
+    """Imports what is large, where tests are collected, before a package under test does.
+
+    What such a package is the first to import jaxtyping's hook has compiled anew; these have their
+    bytecode since they were installed.
+    """
+    for name in LARGE:
+        importlib.import_module(name)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,7 +1,7 @@
-"""Shapes and types are checked at the first calls of every function in every test, then seldom.
+"""Shapes and types are checked at the first call of every function in every test, then seldom.
 
 Checking a call costs more than most functions here do: all calls of an episode of many steps would
-be four fifths of its time, and say of each step what was said of the first ones.
+be four fifths of its time, and say of each step what was said of the first one.
 `pytest --every-call` checks them all.
 """
 
@@ -15,14 +15,14 @@ from typing import Any
 
 from jaxtyping import jaxtyped
 
-FIRST, ONE_IN = 3, 97  # calls of a function in a test; of later ones, one in so many (a prime)
+FIRST, ONE_IN = 1, 97  # calls of a function in a test; of later ones, one in so many (a prime)
 
 _test = 0
 _defined: Counter[CodeType] = Counter()
 
 
 def new_test() -> None:
-    """The first calls that follow are checked again."""
+    """The first call of each that follows is checked again."""
     global _test
     _test += 1
     _defined.clear()
@@ -52,7 +52,7 @@ def _is_due(count: int) -> bool:
 
 
 def _checked_at_times(bare: Callable[..., Any], typechecker: Callable[[Any], Any]) -> Any:
-    """`bare`, whose first calls of a test and one in `ONE_IN` later ones are checked."""
+    """`bare`, whose first call of a test and one in `ONE_IN` later ones are checked."""
     test = calls = 0
     whole = None  # made at the first call: most functions are called in few tests
 

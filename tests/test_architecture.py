@@ -113,6 +113,6 @@ def test_other_names_are_left_alone(name: str) -> None:
 def test_a_wrong_shape_is_found_by_the_test_run() -> None:
     from hplan.diagnostics import latent_std
 
-    assert latent_std(torch.randn(5, 3)).shape == ()
     with pytest.raises(TypeCheckError, match="latent_std"):
         latent_std(torch.randn(5))
+    assert latent_std(torch.randn(5, 3)).shape == ()

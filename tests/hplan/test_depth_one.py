@@ -94,11 +94,18 @@ def _stack(num_updates: int) -> torch.nn.ModuleList:
     return tiny_stack(tiny_config(1), num_updates=num_updates)
 
 
-@pytest.mark.parametrize(("energy", "confirmed"), [("distance", 1), ("distance", 2), ("l2", 1)])
-@pytest.mark.parametrize("num_updates", [0, 20])
-def test_a_hierarchy_of_depth_one_acts_as_flat_planning_bit_for_bit(
-    num_updates, energy, confirmed
-):
+@pytest.mark.parametrize(
+    ("num_updates", "energy", "confirmed"),
+    [
+        (20, "distance", 1),
+        (20, "distance", 2),
+        (0, "l2", 1),
+        pytest.param(0, "distance", 1, marks=pytest.mark.slow),
+        pytest.param(0, "distance", 2, marks=pytest.mark.slow),
+        pytest.param(20, "l2", 1, marks=pytest.mark.slow),
+    ],
+)
+def test_a_hierarchy_of_depth_one_acts_as_flat_planning_bit_for_bit(num_updates, energy, confirmed):
     config, num_steps = tiny_config(1), 15
     task, levels = tiny_task(config), _stack(num_updates)
     agent = Agent(

@@ -194,7 +194,7 @@ def _line_walks(num_places, num_walks, length, stride):
     return clips_of(z, action=torch.zeros(num_walks, length - stride, A), goals=z[:, 0])
 
 
-@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("stride", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_a_distance_learns_the_steps_along_a_line_from_walks_to_and_fro(stride):
     num_places, discount, num_updates = 11, 0.9, 300
     clips = _line_walks(num_places, 23, 41, stride)
@@ -255,6 +255,7 @@ def _train(num_updates, **overrides):
     return history, before, spread()
 
 
+@pytest.mark.slow
 def test_a_stack_learns_one_batch_and_keeps_its_spread():
     history, _, spread = _train(500, **{"model.num_hidden": [2]})
     for k in (0, 1):

@@ -76,7 +76,7 @@ def test_the_same_command_gives_the_same_weights_and_another_seed_others(whole: 
     assert not torch.equal(weights_of(whole)[name], weights_of("other")[name])
 
 
-@pytest.mark.parametrize("stop", [5, 8])
+@pytest.mark.parametrize("stop", [5, pytest.param(8, marks=pytest.mark.slow)])
 def test_a_resumed_run_ends_as_if_never_interrupted(
     whole: Path, stop: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,7 +20,6 @@ def many(layout_seed: int = 0, is_mirrored: bool = False) -> RoomsMany:
 
 
 TASK = many()
-SUITE = TASK.suite(episodes_per_bin=NUM_SUITE + 3, seed=0)
 
 
 def walls(task: RoomsMany) -> list[np.ndarray]:
@@ -71,14 +70,15 @@ def test_mirrored_data_have_eight_images_of_each_layout_and_the_same_suite():
 
 
 def test_suite_has_as_many_pairs_in_each_unseen_layout_and_goals_in_the_start_s():
-    layouts = SUITE.starts[:, 0]
-    assert np.array_equal(layouts, SUITE.goals[:, 0])
+    suite = TASK.suite(episodes_per_bin=NUM_SUITE + 3, seed=0)
+    layouts = suite.starts[:, 0]
+    assert np.array_equal(layouts, suite.goals[:, 0])
     for index in range(len(LADDER)):
-        counts = np.bincount(layouts[SUITE.bin_index == index] - NUM_TRAINING, minlength=NUM_SUITE)
+        counts = np.bincount(layouts[suite.bin_index == index] - NUM_TRAINING, minlength=NUM_SUITE)
         assert counts.tolist() == [2, 2, 2] + [1] * (NUM_SUITE - 3)
-    low = np.array([5, 11, 21, 41])[SUITE.bin_index]
-    high = np.array([10, 20, 40, 80])[SUITE.bin_index]
-    assert ((low <= SUITE.optimal_steps) & (SUITE.optimal_steps <= high)).all()
+    low = np.array([5, 11, 21, 41])[suite.bin_index]
+    high = np.array([10, 20, 40, 80])[suite.bin_index]
+    assert ((low <= suite.optimal_steps) & (suite.optimal_steps <= high)).all()
 
 
 def test_validation_pairs_are_in_layouts_of_their_own_and_spread():
