@@ -96,7 +96,10 @@ def logdir(tmp_path_factory):
     return logdir
 
 
-@pytest.fixture(scope="module", params=["--load_fast=auto", "--load_fast=false"])
+@pytest.fixture(
+    scope="module",
+    params=["--load_fast=false", pytest.param("--load_fast=auto", marks=pytest.mark.slow)],
+)
 def server(request, logdir):
     runs = {(run, GOOD_TAG) for run in ("good", MARKUP_RUN, "bad")}
     with tensorboard(logdir, request.param) as started:

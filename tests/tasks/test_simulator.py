@@ -26,7 +26,9 @@ def _image(env: gym.Env) -> np.ndarray:
     return env.observation(env.unwrapped.gen_obs())["image"]
 
 
-@pytest.mark.parametrize("name", ["rooms", "rooms-large", "four-rooms"])
+@pytest.mark.parametrize(
+    "name", ["rooms", pytest.param("rooms-large", marks=pytest.mark.slow), "four-rooms"]
+)
 def test_walks_equal_minigrid_cell_for_cell(name):
     task = build_task(name, LAYOUT_SEED)
     generator = np.random.default_rng(5)
