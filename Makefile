@@ -30,7 +30,8 @@ SETUP := $(VENV)/.ready
 RUN_PYTHON := $(VENV)/bin/python
 endif
 
-# Two test processes of one thread each: more threads than cores only wait for each other.
+# Two test processes of one thread each: more threads than cores only wait for each other. Bytecode
+# is written whatever the environment says: they and the processes that they start read it again.
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(RUN_PYTHON) -m pytest -q -n 2 --dist worksteal
 HPLAN := $(RUN_PYTHON) -m hplan
 # The config comes first: what is given beside it wins.

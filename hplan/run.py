@@ -14,6 +14,7 @@ from hplan.arguments import Arguments
 from hplan.command_line import (
     as_yaml,
     config_from_dict,
+    from_yaml,
     missing_settings,
     read_config,
     settings_of,
@@ -80,7 +81,7 @@ def read_run(folder: Path) -> dict[str, Any]:
         )
     path = folder / CONFIG_FILE
     try:
-        settings = yaml.safe_load(path.read_text())
+        settings = from_yaml(path.read_text())
     except FileNotFoundError as error:
         raise ValueError(f"{folder} is no run, it has no {CONFIG_FILE}; give another") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

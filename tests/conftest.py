@@ -4,6 +4,7 @@ import importlib
 
 import jaxtyping
 import pytest
+import xdist
 
 from tests import shape_checks
 
@@ -23,13 +24,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--every-call", action="store_true", help=text)
 
 
-def pytest_collectstart() -> None:
-    """Imports what is large, where tests are collected, before a package under test does.
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Imports what is large before a package under test does, where the whole suite is run.
 
     What such a package is the first to import jaxtyping's hook has compiled anew; these have their
-    bytecode since they were installed.
+    bytecode since they were installed. Few tests alone need them.
     """
-    for name in LARGE:
+    for name in LARGE if xdist.is_xdist_worker(session) else ():
         importlib.import_module(name)
 
 
