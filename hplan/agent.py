@@ -42,7 +42,7 @@ from hplan.replanning import (
 )
 from hplan.turn import plan_for_goal, plan_for_subgoal, searched
 
-NUM_CORRECTIONS = 16
+NUM_CORRECTIONS = 16  # or as many as places are remembered, if that is more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +83,7 @@ class Agent:
             corrections=no_corrections(
                 plans[0].latents[:, 0],
                 plans[0].actions[:, 0],
-                NUM_CORRECTIONS,
+                max(NUM_CORRECTIONS, memory),
                 radius=same_place(self.levels[0]),
                 confirmed=self.settings.confirmed,
             ),

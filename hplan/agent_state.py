@@ -256,7 +256,7 @@ def taught(state: AgentState, rows: Tensor, z: Tensor) -> AgentState:
     known = state.corrections
     if known.confirmed > 1:
         others = torch.ones_like(last, dtype=torch.bool).index_fill(0, rows, False)
-        known = known.without_chance(others, state.last_latent, taken)
+        known = known.tried_again(others, state.last_latent, taken, z)
     if len(rows):
         known = known.with_surprise(rows, state.last_latent, taken, z)
     return replace(state, corrections=known)

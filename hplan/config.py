@@ -105,15 +105,16 @@ class AgentConfig:
     """How the agent acts on its plans: when it replans early, and what it must not do."""
 
     memory: int = 12
-    """Recent decisions whose places are not sought again; 0 turns the escape off."""
+    """Recent decisions whose places are not sought again; 0 turns the escape off. As many
+    transitions that surprised are remembered, or 16 if that is more."""
     avoid_penalty: float = 4.0
     """What ending at a place just left costs, in costs of one step of the level."""
     early: list[str] = field(default_factory=lambda: ["surprise", "infeasible", "reached"])
     """What makes a level plan again before its clock: a prediction that failed, a target that it
     cannot approach, a subgoal that is reached."""
     confirmed: int = 1
-    """How often in a row a step has to surprise before searches follow what it led to: more than
-    once where it may have been chance."""
+    """How often in a row a step that surprised has to lead there before searches follow it: more
+    than once where it may have been chance."""
     warm_start: bool = True
     """Whether a search begins with what is left of the plan before."""
     feedback: int = 1

@@ -73,17 +73,26 @@ class Corrections:
             times=_pushed(self.times, rows, times),
         )
 
-    def without_chance(self, rows: Tensor, start: Tensor, action: Tensor) -> "Corrections":
-        """Without those that were not confirmed, now that no surprise followed.
+    def tried_again(
+        self, rows: Tensor, start: Tensor, action: Tensor, end: Tensor
+    ) -> "Corrections":
+        """After a step that surprised nobody, which says what those not confirmed were.
+
+        One that ended where the step ends has come true once more, as predicted or not: of a plan's
+        steps the first may be predicted rightly and the second wrongly, again and again. One that
+        ended elsewhere was chance, and is forgotten.
 
         Args:
             rows: (B,) bool, or indices (R,), of the environments.
-            start: (B, D) and action: (B, A) of the step that went as predicted.
+            start: (B, D), action: (B, A) and end: (B, D) of the step.
         """
-        as_predicted = torch.zeros_like(self.times[:, :1], dtype=torch.bool)
-        as_predicted[rows] = True
-        chance = self._same(start, action) & (self.times < self.confirmed) & as_predicted
-        return replace(self, times=self.times.masked_fill(chance, 0))
+        here = torch.zeros_like(self.times[:, :1], dtype=torch.bool)
+        here[rows] = True
+        open_ = (self.times > 0) & (self.times < self.confirmed)
+        same = self._same(start, action) & open_ & here
+        alike = (self.ends - end.unsqueeze(1)).square().mean(-1) < self.radius
+        times = (self.times + (same & alike)).masked_fill(same & ~alike, 0)
+        return replace(self, times=times)
 
 
 def no_corrections(

@@ -58,16 +58,38 @@ def test_what_surprised_once_may_have_been_chance():
             assert follows == (times >= confirmed)
 
 
-@pytest.mark.parametrize("as_predicted", [(1, 2.0, 0), (1, 5.0, 0), (1, 2.0, 1), (0, 2.0, 0)])
-def test_a_step_as_predicted_clears_up_what_was_chance_there_and_nothing_else(as_predicted):
+STEPS = [(1, 2.0, 0), (1, 5.0, 0), (1, 2.0, 1), (0, 2.0, 0)]
+
+
+def ended(end):
+    return torch.full((B, D), float(end))
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_that_ends_elsewhere_clears_up_what_was_chance_there_and_nothing_else(step):
     once = corrected((1, 2.0, 0, 7.0), confirmed=2).corrections
-    known = once.without_chance(*taken(*as_predicted))
-    again = known.with_surprise(*taken(1, 2.0, 0), torch.full((B, D), 7.0))
+    known = once.tried_again(*taken(*step), ended(3.0))
+    again = known.with_surprise(*taken(1, 2.0, 0), ended(7.0))
     after = predictions(CorrectedLevel(level(), again), 2.0)[1, 0]
-    assert (after == 7.0) == (as_predicted != (1, 2.0, 0))
+    assert (after == 7.0) == (step != (1, 2.0, 0))
     twice = corrected((1, 2.0, 0, 7.0), times=2, confirmed=2).corrections
-    kept = CorrectedLevel(level(), twice.without_chance(*taken(*as_predicted)))
+    kept = CorrectedLevel(level(), twice.tried_again(*taken(*step), ended(3.0)))
     assert predictions(kept, 2.0)[1, 0] == 7.0, "what is confirmed stays"
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_that_ends_there_again_confirms_though_it_was_predicted(step):
+    """A plan's first step may be predicted rightly and its second wrongly, again and again."""
+    once = corrected((1, 2.0, 0, 7.0), confirmed=2).corrections
+    known = once.tried_again(*taken(*step), ended(7.0))
+    after = predictions(CorrectedLevel(level(), known), 2.0)[1, 0]
+    assert (after == 7.0) == (step == (1, 2.0, 0))
+
+
+def test_what_is_forgotten_is_not_confirmed_by_a_step_as_predicted():
+    nothing = corrected(confirmed=2).corrections
+    known = nothing.tried_again(*taken(0, 0.0, 0), ended(0.0))
+    assert not known.times.any(), "the zeros of an empty memory are no transition"
 
 
 def test_only_that_start_and_action_and_environment_change():
