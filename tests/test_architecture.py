@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -42,13 +43,14 @@ LONGEST_FILE = 300
 LONGEST_FUNCTION = 80
 
 
-def parse(path: Path) -> ast.Module:
-    return ast.parse((ROOT / path).read_text())
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse((ROOT / path).read_text())))
 
 
 def imported_packages(path: Path) -> set[str]:
     found = set()
-    for node in ast.walk(parse(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -58,7 +60,7 @@ def imported_packages(path: Path) -> set[str]:
 
 
 def identifiers(path: Path) -> Iterator[str]:
-    for node in ast.walk(parse(path)):
+    for node in nodes(path):
         match node:
             case ast.Name(id=name) | ast.arg(arg=name) | ast.Attribute(attr=name):
                 yield name
@@ -81,23 +83,27 @@ def forbidden_imports(path: Path) -> set[str]:
     return {"levels", "tasks"} | ENVIRONMENTS | lightning | networkx
 
 
-@pytest.mark.parametrize("path", FILES, ids=str)
-def test_imports_point_towards_the_core(path: Path) -> None:
-    assert not imported_packages(path) & (forbidden_imports(path) | {"tests"})
+def test_imports_point_towards_the_core() -> None:
+    known = {path: imported_packages(path) for path in FILES}
+    wrong = {path: known[path] & (forbidden_imports(path) | {"tests"}) for path in FILES}
+    assert not {str(path): names for path, names in wrong.items() if names}
 
 
-@pytest.mark.parametrize("path", FILES, ids=str)
-def test_no_name_holds_the_number_of_a_level(path: Path) -> None:
-    assert not [name for name in identifiers(path) if LEVEL_NUMBER_IN_NAME.search(name)]
+def test_no_name_holds_the_number_of_a_level() -> None:
+    names = [(str(path), name) for path in FILES for name in identifiers(path)]
+    assert not [found for found in names if LEVEL_NUMBER_IN_NAME.search(found[1])]
 
 
-@pytest.mark.parametrize("path", FILES, ids=str)
-def test_files_and_functions_are_short(path: Path) -> None:
-    num_lines = len((ROOT / path).read_text().splitlines())
-    assert num_lines <= LONGEST_FILE
-    for node in ast.walk(parse(path)):
-        if isinstance(node, ast.FunctionDef):
-            assert node.end_lineno - node.lineno < LONGEST_FUNCTION, node.name
+def test_files_and_functions_are_short() -> None:
+    lengths = {str(path): len((ROOT / path).read_text().splitlines()) for path in FILES}
+    assert not {path: length for path, length in lengths.items() if length > LONGEST_FILE}
+    functions = [
+        (str(path), node.name, node.end_lineno - node.lineno)
+        for path in FILES
+        for node in nodes(path)
+        if isinstance(node, ast.FunctionDef)
+    ]
+    assert not [found for found in functions if found[2] >= LONGEST_FUNCTION]
 
 
 @pytest.mark.parametrize("name", ["level1", "level_0", "high_level", "l2_weight", "z_low_dim"])

@@ -136,6 +136,7 @@ def test_a_tree_of_a_thousand_nodes_draws_what_is_in_sight(tab, record_property)
     assert tab.download("SVG").count('role="treeitem"') == len(tree)
 
 
+@pytest.mark.slow
 def test_it_is_light_or_dark_with_tensorboard_or_by_choice(tab, screenshots):
     tab.driver.set_window_size(1440, 900)
     papers = {}

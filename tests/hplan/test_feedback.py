@@ -39,7 +39,10 @@ def _steps_needed(agent: Agent, num_steps: int = 44) -> np.ndarray:
     return np.where(reached.any(0), reached.argmax(0), num_steps)
 
 
-@pytest.mark.parametrize("ratios", [(3,), (3, 2)], ids=["K=2", "K=3"])
+DEPTHS = [pytest.param((3,), id="K=2"), pytest.param((3, 2), id="K=3", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("ratios", DEPTHS)
 def test_feedback_undoes_subgoals_that_cannot_be_reached(ratios):
     clean = _steps_needed(_agent(feedback=0, probability=0.0, ratios=ratios))
     mended = _steps_needed(_agent(feedback=4, probability=0.5, ratios=ratios))

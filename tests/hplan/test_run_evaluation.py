@@ -122,6 +122,7 @@ def test_another_seed_of_the_evaluation_collects_no_other_data(
     assert [plan["subgoal"] for plan in plans if plan["level"]].count(None) == 0
 
 
+@pytest.mark.slow  # what it is made of, test_work_curve measures
 def test_a_runs_curve_is_measured(
     run_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

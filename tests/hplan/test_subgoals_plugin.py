@@ -20,7 +20,7 @@ from tests.hplan.trees import small_tree
 
 NUM_STEPS, NUM_SCALARS, NUM_SCALARS_KEPT = 500, 20, 7
 SAMPLES = f"--samples_per_plugin=scalars={NUM_SCALARS_KEPT}"
-LOADERS = ("--load_fast=auto", "--load_fast=false")
+LOADERS = (pytest.param("--load_fast=auto", marks=pytest.mark.slow), "--load_fast=false")
 RUN, SUITE = "rooms-L3-s0/tensorboard", "rooms"
 MANY = tree_tag(small_tree(0), SUITE)
 NO_CLASS = "subgoals/rooms/flat-l2/near/00001"
