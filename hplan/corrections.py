@@ -27,7 +27,7 @@ class Corrections:
     Attributes:
         starts: (B, M, D) latents from which, actions: (B, M, A), ends: (B, M, D) reached.
         radii: (B, M) mean squared difference per dimension within which a latent is at a start.
-        times: (B, M) int64, how often in a row it has surprised by now.
+        times: (B, M) int64, how often in a row it has surprised or come true by now; 0 is none.
         radius: the same when a transition is first followed.
         confirmed: from how many times on that is.
     """

@@ -1,11 +1,16 @@
 """Transitions that surprised the agent override what its model predicts, there and nowhere else."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional as F
 
+from hplan.agent import Agent
+from hplan.agent_state import taught
+from hplan.config import AgentConfig
 from hplan.corrections import WIDER, WIDEST, CorrectedLevel, no_corrections
-from tests.hplan.line_world import line_stack
+from tests.hplan.line_world import line_configs, line_stack
 
 B, D, A, M = 2, 1, 3, 5
 RADIUS = 0.01
@@ -86,10 +91,27 @@ def test_a_step_that_ends_there_again_confirms_though_it_was_predicted(step):
     assert (after == 7.0) == (step == (1, 2.0, 0))
 
 
-def test_what_is_forgotten_is_not_confirmed_by_a_step_as_predicted():
+def test_an_empty_memory_confirms_nothing():
     nothing = corrected(confirmed=2).corrections
     known = nothing.tried_again(*taken(0, 0.0, 0), ended(0.0))
     assert not known.times.any(), "the zeros of an empty memory are no transition"
+
+
+@pytest.mark.parametrize(("end", "is_followed"), [(7.0, True), (3.0, False)])
+def test_the_agent_learns_from_where_its_step_led(end, is_followed):
+    settings = AgentConfig(confirmed=2)
+    agent = Agent(
+        levels=line_stack(), configs=line_configs(1), energy="distance", settings=settings
+    )
+    state = agent.start(B)
+    actions = F.one_hot(torch.zeros(state.plans[0].actions.shape[:2], dtype=torch.long), A).float()
+    plan = replace(state.plans[0], actions=actions, position=torch.full((B,), 2))
+    state = replace(state, plans=[plan], last_latent=torch.full((B, D), 2.0))
+    state = taught(state, torch.tensor([1]), ended(7.0))
+    nobody = torch.tensor([], dtype=torch.long)
+    known = taught(state, nobody, ended(end)).corrections
+    after = predictions(CorrectedLevel(agent.levels[0], known), 2.0)[1, 0]
+    assert (after == 7.0) == is_followed
 
 
 def test_only_that_start_and_action_and_environment_change():

@@ -99,7 +99,7 @@ def _stack(num_updates: int) -> torch.nn.ModuleList:
     ("num_updates", "energy", "confirmed"),
     [
         (20, "distance", 1),
-        pytest.param(20, "distance", 2, marks=pytest.mark.slow),
+        (20, "distance", 2),
         (0, "l2", 1),
         pytest.param(0, "distance", 1, marks=pytest.mark.slow),
         pytest.param(0, "distance", 2, marks=pytest.mark.slow),
