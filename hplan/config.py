@@ -113,8 +113,8 @@ class AgentConfig:
     """What makes a level plan again before its clock: a prediction that failed, a target that it
     cannot approach, a subgoal that is reached."""
     confirmed: int = 1
-    """How often in a row a step that surprised has to lead there before searches follow it: more
-    than once where it may have been chance."""
+    """How often in a row a step has to surprise, or to lead there again, before searches follow
+    it: more than once where it may have been chance."""
     warm_start: bool = True
     """Whether a search begins with what is left of the plan before."""
     feedback: int = 1

@@ -3,7 +3,7 @@
 A plan that fails once would be made again, for the model has not changed. So the agent keeps the
 transitions that surprised it, and its searches follow these where the model would err. One that
 surprised once may have been chance, such as traffic: where that is so they are followed only when
-they have surprised several times, and what the model predicts never came true in between.
+they have surprised or come true several times, and the step never led elsewhere as predicted.
 Predictions of several steps drift, and a search finds the sequences of actions that drift past a
 correction; so one that surprises again is matched more widely than before.
 """
@@ -76,7 +76,7 @@ class Corrections:
     def tried_again(
         self, rows: Tensor, start: Tensor, action: Tensor, end: Tensor
     ) -> "Corrections":
-        """After a step that surprised nobody, which says what those not confirmed were.
+        """With what a step that did not surprise says of those not confirmed.
 
         One that ended where the step ends has come true once more, as predicted or not: of a plan's
         steps the first may be predicted rightly and the second wrongly, again and again. One that
