@@ -152,7 +152,7 @@ class Agent:
             return torch.zeros_like(state.refused)
         known = CorrectedLevel(self.levels[0], state.corrections)
         after = known.predict(z.unsqueeze(1), state.plans[0].action.unsqueeze(1))
-        return guard(after).squeeze(1) > 0
+        return (guard(after).squeeze(1) > 0) & ~state.plans[0].is_over
 
     @property
     def rows_per_step(self) -> int:

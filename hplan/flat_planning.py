@@ -14,9 +14,10 @@ WIDEST = 1024
 def at_least_work(agent: Agent, work: float, run: Callable[[Agent], Episodes]) -> Episodes:
     """Runs a flat agent with the least effort that spends `work` evaluations per env step.
 
-    A tree grows by a step of its horizon, any other search by twice the candidates, and it goes
-    through all its rounds. The episodes of less effort are dropped before anybody asks for their
-    recordings.
+    A tree grows by a step of its horizon, any other search by twice the candidates, in each of its
+    rounds: when it stops is its own affair, as in the hierarchy. The episodes of less effort are
+    dropped before anybody asks for their recordings. Where even the most effort spends less, those
+    of the most are returned.
     """
     config, num_actions = agent.configs[0], agent.levels[0].num_actions
     is_tree = config.planner.search == "tree"
@@ -27,7 +28,6 @@ def at_least_work(agent: Agent, work: float, run: Callable[[Agent], Episodes]) -
         if work_per_step(episodes) >= work or at_most:
             return episodes
         config = scaled(config, num_actions, float(num_actions) if is_tree else 2.0)
-        config = replace(config, planner=replace(config.planner, converged=0.0))
         agent = replace(agent, configs=[config])
 
 

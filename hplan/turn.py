@@ -61,7 +61,7 @@ def plan_for_subgoal(
         causes = torch.full_like(causes, Cause.TARGET)
         state, own = _replanned(agent, state, k, rows, causes, scene, generator)
         events += above + own
-        made = [event for event in own if event.target_level > k]  # those for a subgoal
+        made = [event for event in own if (event.parent > 0).all()]  # those for a subgoal
     return state, events
 
 
@@ -75,9 +75,9 @@ def _replanned(
     generator: torch.Generator,
 ) -> tuple[AgentState, list[PlanEvent]]:
     """New plans of level `k`, for the goal where it heads for that, else for its subgoal."""
-    events = []
+    events, heads_for_goal = [], state.top[rows] == k  # as it was: a turn may hand the goal down
     for for_goal in (True, False):
-        chosen = rows[(state.top[rows] == k) == for_goal]
+        chosen = rows[heads_for_goal == for_goal]
         if len(chosen):
             state, made = _planned(agent, state, k, chosen, causes, scene, for_goal, generator)
             events += made

@@ -10,6 +10,7 @@ from hplan.agent import Agent
 from hplan.agent_state import Cause
 from hplan.config import AgentConfig
 from hplan.goals import Goals
+from hplan.guardrails import Guardrail
 from tests.hplan.line_world import LineTask, line_configs, line_stack, positions, walk
 
 LIES = "tests.hplan.corrupted_search.corrupted_cem"
@@ -84,3 +85,33 @@ def test_what_was_sent_back_is_penalised_at_its_level():
     places = state.places[1]
     kept = [bool((place == refused[0]).all()) for place in places.latents[0][places.valid()[0]]]
     assert sum(kept) == 1
+
+
+@pytest.mark.parametrize("goal_latent", ["own", "above"])
+@pytest.mark.parametrize("feedback", [1, 2])
+def test_a_level_whose_second_plan_is_unsafe_leaves_the_goal_to_the_level_below(
+    feedback, goal_latent
+):
+    """Asked again, the top finds no safe plan: the level below has the goal now, and no subgoal."""
+    searches = []
+
+    def safe_at_first(z):
+        searches.append(z)
+        return torch.full(z.shape[:-1], float(len(searches) > first))
+
+    agent = _agent(feedback=0, probability=1.0)
+    configs = [
+        replace(config, planner=replace(config.planner, goal_latent=goal_latent))
+        for config in agent.configs
+    ]
+    rail = Guardrail(name="safe at first", by_level=[None, safe_at_first])
+    agent = replace(agent, configs=configs, guardrails=[rail])
+    first = 10**6
+    walk(agent, LineTask(), positions(0), positions(40), 1)
+    first = len(searches)  # of one plan of the top
+    searches.clear()
+    agent = replace(agent, settings=replace(agent.settings, feedback=feedback))
+    made = walk(agent, LineTask(), positions(0), positions(40), 1).events[0]
+    told = [(event.level, int(event.identity) > 0, int(event.parent) > 0) for event in made]
+    unsafe = [(1, False, False), (1, False, False)]  # and once more, widened
+    assert told == [(1, True, False), (0, True, True), *unsafe, (0, True, False)]
