@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import yaml
 from jsonargparse import ArgumentParser, set_parsing_settings
@@ -258,3 +258,9 @@ def _check_keys(settings: Any, kind: type, source: str, prefix: str) -> None:
             raise ValueError(f"{source}: unknown key {prefix}{key}; {hint}")
         if is_dataclass(known[key]):
             _check_keys(value, known[key], source, f"{prefix}{key}.")
+        elif get_origin(known[key]) is dict and value is not None:
+            if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+                raise ValueError(
+                    f"{source}: {prefix}{key} = {value!r}; allowed is a mapping of names, as in "
+                    f"`{key}: {{name: value}}`"
+                )

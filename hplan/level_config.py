@@ -6,7 +6,7 @@ above it, so that one file serves any depth.
 """
 
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 EnergyName = Literal["distance", "l2", "cosine", "smooth_l1"]
 
@@ -211,6 +211,11 @@ def _replaced(node: Any, keys: list[str], value: Any, path: str) -> Any:
     if type(value) is not type(current):
         raise ValueError(
             f"hierarchy.overrides.{path} = {value!r}; allowed is {type(current).__name__}"
+        )
+    choices = get_args(get_type_hints(type(node))[keys[0]]) if isinstance(value, str) else ()
+    if choices and value not in choices:
+        raise ValueError(
+            f"hierarchy.overrides.{path} = {value!r}; allowed: {', '.join(map(str, choices))}"
         )
     return replace(node, **{keys[0]: value})
 

@@ -77,6 +77,14 @@ def test_a_whole_number_serves_for_a_float_and_becomes_one():
         ({"model__ratio": [2.0]}, "hierarchy.overrides.model.ratio = 2.0; allowed is int"),
         ({"model__ratio": [True]}, "hierarchy.overrides.model.ratio = True; allowed is int"),
         ({"loss__prior_weight": ["1"]}, "loss.prior_weight = '1'; allowed is float"),
+        (
+            {"planner__pursuit": ["l2", "distanc"]},
+            "hierarchy.overrides.planner.pursuit = 'distanc'; allowed: distance, l2, cosine, smoo",
+        ),
+        (
+            {"loss__gradient": ["stopp"]},
+            "hierarchy.overrides.loss.gradient = 'stopp'; allowed: end_to_end, stop",
+        ),
         ({"model": [3]}, "hierarchy.overrides.model is not a single setting"),
         ({"model__ratio__x": [3]}, "hierarchy.overrides.model.ratio.x is not a single setting"),
     ],
