@@ -138,13 +138,15 @@ class KeepCheckpoints(Callback):
         self.save(trainer, pl_module)
 
     def save(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Writes what training continues from, then the weights that others read."""
+        """Writes the weights that others read, then what training continues from.
+
+        In this order: who dies in between goes on from before, and makes the same weights again.
+        """
         path = resume_file(self.run_dir)
         partial = path.with_name(f".{path.name}.partial")
         try:
             trainer.save_checkpoint(partial)
             if trainer.is_global_zero:
-                partial.replace(path)
                 save_checkpoint(
                     self.run_dir,
                     module.levels,
@@ -152,6 +154,7 @@ class KeepCheckpoints(Callback):
                     spec=self.spec,
                     update=trainer.global_step,
                 )
+                partial.replace(path)
         finally:
             if trainer.is_global_zero:
                 partial.unlink(missing_ok=True)

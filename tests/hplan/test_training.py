@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from hplan.__main__ import main
 from hplan.arguments import read_arguments
-from hplan.checkpoint import load_checkpoint, restore
+from hplan.checkpoint import load_checkpoint, restore, save_checkpoint
 from hplan.collection import clip_sources, episodes
 from hplan.command_line import read_config
 from hplan.level import encode_stack
@@ -108,6 +108,22 @@ def test_a_run_can_go_on_from_the_checkpoint_of_a_validation(
         patched.setattr(KeepCheckpoints, "on_train_batch_start", die)
         assert train("--run parts") == 130
     assert updates_done(Path("runs/parts")) == 4
+    assert train("--run parts --resume") == 0
+    assert_same_weights(weights_of(whole), weights_of("parts"))
+
+
+def test_who_dies_while_a_checkpoint_is_written_goes_on_from_the_one_before(
+    whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*args: object, update: int, **others: object) -> None:
+        if update == 8:
+            raise KeyboardInterrupt
+        save_checkpoint(*args, update=update, **others)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("hplan.trainer.save_checkpoint", die)
+        assert train("--run parts") == 130
+    assert updates_done(Path("runs/parts")) == load_checkpoint(Path("runs/parts")).update == 4
     assert train("--run parts --resume") == 0
     assert_same_weights(weights_of(whole), weights_of("parts"))
 
