@@ -14,7 +14,7 @@ from hplan.collection import clip_lengths, collect_dataset, dataset_folder, epis
 from hplan.command_line import read_config
 from hplan.config import Config, task_options
 from hplan.inspection import TREE, WATCH
-from hplan.level_config import level_configs, strides
+from hplan.level_config import level_configs
 from hplan.run import (
     EVALUATED_WITH,
     RESUMED_WITH,
@@ -26,7 +26,7 @@ from hplan.run import (
     refuse_existing,
     run_folder,
 )
-from hplan.shell import Command, Stopped, config_printed, run_command, say
+from hplan.shell import Command, Stopped, announce_training, config_printed, run_command, say
 
 if TYPE_CHECKING:
     from torch import nn
@@ -67,17 +67,13 @@ def train(arguments: Arguments) -> None:
         run_dir = run_folder(arguments.run, config)
     if config_printed(arguments, config):
         return
-    steps = "/".join(map(str, strides(level_configs(config.hierarchy))))
-    say(
-        f"train: task={config.task.name} levels={config.hierarchy.num_levels} strides={steps} "
-        f"seed={config.seed} run={run_dir}"
-    )
+    announce_training(config, run_dir)
     if is_main_process() and not resume:
         refuse_existing(run_dir)
     # Processes that train together tell of parts without gradient, which we have on purpose.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from hplan.run_evaluation import evaluate_run
-    from hplan.run_training import train_run
+    from hplan.run_training import check_settings, train_run
     from hplan.suited import suited
     from hplan.task import with_goals
     from hplan.trainer import Interrupted
@@ -88,6 +84,7 @@ def train(arguments: Arguments) -> None:
     config = suited(config, task.spec)
     source = data_source(task, config.data, seed=config.seed)
     build_levels(level_configs(config.hierarchy), task.spec)  # or a refusal, before data are made
+    check_settings(config)
     store = episodes(config, task, source)
     task = with_goals(task, store)
     module = build_training(config, task, store)
@@ -125,9 +122,10 @@ def evaluate(arguments: Arguments) -> None:
         f"energy={config.evaluation.energy} run={run_dir}"
     )
     # What may stand for a subgoal in the trees is what the stack was trained on, if it is here.
-    trained = replace(config, seed=checkpoint.config.seed)
+    trained = checkpoint.config
+    trained = replace(trained, data=replace(trained.data, folder=config.data.folder))
     folder = dataset_folder(trained)
-    bank = load_episodes(folder, task).sample() if folder.exists() else None
+    bank = load_episodes(folder, _task(trained)).sample() if folder.exists() else None
     evaluate_run(config, task, levels, run_dir, bank, update=checkpoint.update, brief=False)
 
 

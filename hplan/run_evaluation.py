@@ -1,5 +1,6 @@
 """A run's evaluation: which pairs, where results go, what terminal and TensorBoard show of it."""
 
+import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +21,8 @@ from hplan.run import is_main_process
 from hplan.shell import say
 from hplan.task import KnownDistances
 from hplan.tree_summary import tree_tag, write_tree
+
+logger = logging.getLogger(__name__)
 
 BRIEF_SUITE = 1_000_000  # added to the suite's seed
 PROBE_SUITE = 2_000_000
@@ -97,18 +100,22 @@ def training_probe(
     def probe(writer: SummaryWriter, update: int) -> None:
         has_distance = update > training.num_updates - training.distance_updates
         energy = settings.energy if has_distance else "l2"
-        rows = evaluate(
-            levels,
-            replace(config, evaluation=replace(settings, energy=energy)),
-            task,
-            suite,
-            None,
-            methods=["hierarchical"],
-            keep_plans=len(suite.starts),
-            bank=bank,
-            update=update,
-            log_tree=lambda tree: write_tree(writer, tree_tag(tree, name), tree, update),
-        )
+        try:
+            rows = evaluate(
+                levels,
+                replace(config, evaluation=replace(settings, energy=energy)),
+                task,
+                suite,
+                None,
+                methods=["hierarchical"],
+                keep_plans=len(suite.starts),
+                bank=bank,
+                update=update,
+                log_tree=lambda tree: write_tree(writer, tree_tag(tree, name), tree, update),
+            )
+        except ValueError as error:  # such as an environment's: training is not lost by it
+            logger.warning(f"after update {update} the agent was not looked at: {error}")
+            return
         log_rows(writer, rows, update)
 
     return probe

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 from hplan.checkpoint import load_checkpoint, restore
 from hplan.collection import Source, clip_sources
 from hplan.config import Config
+from hplan.evaluation import check_methods
+from hplan.level_config import level_configs
+from hplan.regularisers import build_regulariser
 from hplan.run_evaluation import training_probe
 from hplan.shell import say
 from hplan.trainer import fit, updates_done
@@ -13,6 +16,17 @@ from hplan.training import StackTraining
 
 if TYPE_CHECKING:
     from hplan.dataset import EpisodeStore
+
+
+def check_settings(config: Config) -> None:
+    """Raises ValueError for settings that would be refused only after hours, or once data are made.
+
+    Those are what the evaluation at the end is asked for, and the regularisers of the first update.
+    """
+    if config.evaluation.episodes_per_bin:
+        check_methods(config.evaluation.methods, config)
+    for level in level_configs(config.hierarchy):
+        build_regulariser(level.loss.regulariser, level.loss.regulariser_options)
 
 
 def train_run(

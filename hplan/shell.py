@@ -7,10 +7,12 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from hplan.arguments import Arguments, read_arguments
 from hplan.command_line import as_yaml, print_help
 from hplan.config import Config
+from hplan.level_config import level_configs, strides
 from hplan.run import is_main_process
 
 
@@ -49,6 +51,15 @@ def say(text: str) -> None:
     """A line for the user, once, however many processes there are."""
     if is_main_process():
         print(text, flush=True)
+
+
+def announce_training(config: Config, run_dir: Path) -> None:
+    """Tells what is about to be trained, and where it will be."""
+    steps = "/".join(map(str, strides(level_configs(config.hierarchy))))
+    say(
+        f"train: task={config.task.name} levels={config.hierarchy.num_levels} strides={steps} "
+        f"seed={config.seed} run={run_dir}"
+    )
 
 
 def config_printed(arguments: Arguments, config: Config) -> bool:

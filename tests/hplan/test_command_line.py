@@ -145,6 +145,10 @@ def test_what_was_read_before_leaves_nothing_behind() -> None:
         ("--hierarchy.level.model.predictor no.Such", "cannot be imported"),
         ("--hierarchy.level.loss.regulariser prayer", "vicreg"),
         (
+            "--evaluation.episodes_per_bin 1 --evaluation.methods [luck]",
+            "evaluation.methods has 'luck'; allowed are random, flat",
+        ),
+        (
             "--hierarchy.level.loss.smoothness_weight 0",
             "whose loss.regulariser is coding_rate; allowed there is a number above 0",
         ),
@@ -177,7 +181,7 @@ def test_what_was_read_before_leaves_nothing_behind() -> None:
 )
 def test_a_mistake_gets_one_clear_line(refused: Refused, text: str, said: str) -> None:
     assert said in refused(f"train --config tiny {SHORT} {text}")
-    assert not Path("runs").exists() or not list(Path("runs").glob("*/checkpoints/last.json"))
+    assert not list(Path("runs").glob("*")), "the run's name is not taken"
 
 
 @pytest.mark.parametrize(
@@ -187,6 +191,8 @@ def test_a_mistake_gets_one_clear_line(refused: Refused, text: str, said: str) -
         ("training: {num_updates: many}", "training.num_updates = many; allowed is a whole number"),
         ("training: 3", "allowed is a group of num_updates"),
         ("hierarchy: {overrides: {model.ratio: 3}}", "hierarchy.overrides"),
+        ("hierarchy: {overrides: [3]}", "hierarchy.overrides = [3]; allowed is a mapping of names"),
+        ("hierarchy: {overrides: {1: [3]}}", "hierarchy.overrides = {1: [3]}; allowed is a map"),
         ("a: b: c", "no valid YAML"),
         ("[1, 2]", "holds no settings"),
     ],

@@ -1,15 +1,21 @@
 """What a run's evaluations leave in TensorBoard, and the film and text made of their trees."""
 
 import json
+import logging
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch.utils.tensorboard import SummaryWriter
 
 from hplan.__main__ import main
+from hplan.run_evaluation import training_probe
 from hplan.subgoals_plugin import PLUGIN_NAME
 from hplan.subgoals_plugin.blob import unpack_tree
+from tasks import Task, build_task
+from tests.hplan.stacks import tiny_config, tiny_stack, tiny_task
 
 TINY = (
     "train --config tiny --levels 2 --run a --training.num_updates 20 "
@@ -28,6 +34,11 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(folder)
         assert main(TINY.split()) == 0
     return folder / "runs" / "a"
+
+
+def the_same_rooms(layout_seed: int) -> Task:
+    """The task that the run is trained on, by another name."""
+    return build_task("rooms-tiny", layout_seed)
 
 
 def _read(folder: Path) -> EventAccumulator:
@@ -95,6 +106,32 @@ def test_an_episode_is_watched_and_told(
     assert len(told.splitlines()) == plans + 1 and len(folded.splitlines()) <= plans + 1
 
 
+class Failing:
+    """A task whose environment fails as soon as it is stepped."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.task, name)
+
+    def batch(self, starts: np.ndarray) -> object:
+        raise ValueError("the environment returned NaN at env step 0")
+
+
+def test_an_environment_that_fails_while_training_is_told_and_trained_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = tiny_config(2)
+    task, levels = tiny_task(config), tiny_stack(config, num_updates=0)
+    bank = task.observe(task.suite(episodes_per_bin=2, seed=5).starts)
+    probe = training_probe(config, Failing(task), levels, bank)
+    with SummaryWriter(str(tmp_path)) as writer, caplog.at_level(logging.WARNING, logger="hplan"):
+        probe(writer, 700)
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith("after update 700 the agent was not looked at: the environment returned")
+
+
 def test_looking_at_the_agent_changes_no_weight(
     run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,18 +145,20 @@ def test_looking_at_the_agent_changes_no_weight(
     assert weights[0] == weights[1]
 
 
-def test_another_seed_of_the_evaluation_collects_no_other_data(
-    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("other", ["--seed 1", f"--task {__name__}.the_same_rooms"])
+def test_another_seed_or_task_of_the_evaluation_collects_no_other_data(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch, other: str
 ) -> None:
     home = run_dir.parent.parent
     monkeypatch.chdir(home)
     before = sorted((home / "data").iterdir())
     only = "--evaluation.methods [hierarchical] --evaluation.episodes_per_bin 1"
-    assert main(f"eval --run a --seed 1 {only}".split()) == 0
+    assert main(f"eval --run a {other} {only}".split()) == 0
     assert sorted((home / "data").iterdir()) == before
     path = next((run_dir / "eval" / "rooms-tiny" / "episodes").iterdir())
     plans = json.loads(path.read_text())["nodes"][1:]
-    assert [plan["subgoal"] for plan in plans if plan["level"]].count(None) == 0
+    subgoals = [plan["subgoal"] for plan in plans if plan["level"]]
+    assert subgoals and None not in subgoals, "what the stack was trained on stands for them"
 
 
 @pytest.mark.slow  # what it is made of, test_work_curve measures
