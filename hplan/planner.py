@@ -96,14 +96,26 @@ def _chunk_size(level: Level, config: PlannerConfig) -> int:
     return max(1, ROWS_AT_ONCE // max(1, rows))
 
 
-def evaluation_flops(levels: nn.ModuleList, k: int, target_level: int, name: EnergyName) -> int:
-    """FLOPs of one predictor row of a search of level `k`, its energy included."""
-    parts: list[nn.Module] = [levels[k].predictor]
+def evaluation_flops(
+    levels: nn.ModuleList, k: int, target_level: int, name: EnergyName, config: PlannerConfig
+) -> float:
+    """FLOPs of one predictor row of a search of level `k`, with its share of the energies.
+
+    Where nothing but the end of a plan is judged, as by distance above the bottom, that is one in
+    `config.horizon` rows.
+    """
+    predicting: list[nn.Module] = [levels[k].predictor]
     if levels[k].action_prior is not None:
-        parts.append(levels[k].action_prior)
-    parts += [level.encoder for level in levels[k + 1 : target_level + 1]]
+        predicting.append(levels[k].action_prior)
+    judging = [level.encoder for level in levels[k + 1 : target_level + 1]]
     if name == "distance":
-        parts.append(levels[target_level].distance.here)
+        judging.append(levels[target_level].distance.here)
+    ends_alone = k > 0 and name == "distance" and config.judged == "end"
+    return _flops(predicting) + _flops(judging) / (config.horizon if ends_alone else 1)
+
+
+def _flops(parts: list[nn.Module]) -> int:
+    """Of one row through the matrices of `parts`."""
     return sum(2 * p.numel() for part in parts for p in part.parameters() if p.ndim >= 2)
 
 

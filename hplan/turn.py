@@ -234,7 +234,7 @@ def searched(
         guard=guard_at(agent.guardrails, k),
         deadline=_deadline(scene, k),
     )
-    flops = evaluation_flops(agent.levels, k, target_level, name)
+    flops = evaluation_flops(agent.levels, k, target_level, name, config.planner)
     return PlanEvent(
         level=k,
         rows=rows,

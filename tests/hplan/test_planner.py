@@ -100,8 +100,9 @@ def test_a_shifted_plan():
 
 def test_flops_of_a_row_are_those_of_the_parts_it_passes():
     levels = line_stack(RATIO)
-    assert evaluation_flops(levels, 0, 0, "l2") == 2 * 3, "three moves on a line"
-    assert evaluation_flops(levels, 0, 1, "l2") == 2 * (3 + 1), "and the encoder above"
+    plain, by_path = PlannerConfig(horizon=4), PlannerConfig(horizon=4, judged="path")
+    assert evaluation_flops(levels, 0, 0, "l2", plain) == 2 * 3, "three moves on a line"
+    assert evaluation_flops(levels, 0, 1, "l2", plain) == 2 * (3 + 1), "and the encoder above"
     learned = tiny_stack(tiny_config(3), num_updates=0)
 
     def size(*parts):
@@ -109,10 +110,14 @@ def test_flops_of_a_row_are_those_of_the_parts_it_passes():
 
     for k in range(3):
         own = [learned[k].predictor] + ([learned[k].action_prior] if k else [])
-        assert evaluation_flops(learned, k, k, "l2") == size(*own)
-        assert evaluation_flops(learned, k, k, "distance") == size(*own, learned[k].distance.here)
+        assert evaluation_flops(learned, k, k, "l2", plain) == size(*own)
+        judging, rows = size(learned[k].distance.here), 4 if k else 1
+        found = evaluation_flops(learned, k, k, "distance", plain)
+        assert found == size(*own) + judging / rows, "above the bottom the end alone is judged"
+        found = evaluation_flops(learned, k, k, "distance", by_path)
+        assert found == size(*own) + judging
     both = [learned[0].predictor, learned[1].encoder, learned[2].encoder, learned[2].distance.here]
-    assert evaluation_flops(learned, 0, 2, "distance") == size(*both)
+    assert evaluation_flops(learned, 0, 2, "distance", plain) == size(*both)
 
 
 def test_at_its_target_a_plan_still_takes_a_step():
