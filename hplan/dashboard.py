@@ -49,7 +49,7 @@ def log_rows(writer: SummaryWriter, rows: Sequence[Row], update: int) -> None:
             f"early_replans_{cause}": mean for cause, mean in row["early_replans_by_cause"].items()
         }
         decisions = row["replans_by_level"][0]
-        if decisions:
+        if row["episodes"] and decisions:
             steps = row["env_steps_mean"] / decisions
             values["ms_per_decision"] = row["plan_ms_per_step"] * steps
             values["flops_per_decision"] = row["flops_per_step"] * steps

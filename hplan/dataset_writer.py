@@ -117,12 +117,12 @@ class DatasetWriter:
         """Give the folder its name, now that all is there."""
         assert self._spec is not None, "a dataset has at least one chunk"
         write_metadata(self.partial, self._spec, self.chunks, self.metadata)
-        self._progress.unlink()
         try:
             self.partial.rename(self.folder)
         except OSError as error:
             raise not_written(error, self.folder, 0) from error
-        (self.folder / LOCK_FILE).unlink()
+        for name in (PROGRESS_FILE, LOCK_FILE):  # not before: with it the same command goes on
+            (self.folder / name).unlink()
         self.is_done = True
 
     def __exit__(

@@ -221,16 +221,17 @@ def _measured(
 ) -> FinishedTrial:
     """Runs a trial, flat planning with no less than `work`, and makes of it what remains."""
     episodes = trial.run(work)
-    outcomes = _outcomes(trial, episodes, config, task, suite)
+    outcomes, spent = _outcomes(trial, episodes, config, task, suite), work_per_step(episodes)
+    less = f", {spent:.0f} of the {work:.0f} evaluations per step asked for" if spent < work else ""
     return FinishedTrial(
         rows=summarise(outcomes, suite.bins),
         trees={
             f"{trial.method}-{episode:05d}.json": tree
             for episode, tree in _trees(trial, episodes, task, suite, update)
         },
-        work=work_per_step(episodes),
+        work=spent,
         summary=f"{outcomes.success.mean():.0%} of {len(outcomes.success)} episodes, "
-        f"{episodes.seconds:.0f} s",
+        f"{episodes.seconds:.0f} s{less}",
     )
 
 

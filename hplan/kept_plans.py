@@ -103,7 +103,8 @@ def measure(agent: Agent, episodes: list[KeptEpisode], observations: list[np.nda
             alike[plan.target_level, plan.energy_name].append((plan, seen))
     for (target_level, name), pairs in alike.items():
         level, counts = agent.levels[target_level], [len(seen) for _, seen in pairs]
-        # As the level that set a subgoal judges it, and as the search of a plan for the goal does.
+        # As the level judges it in whose latents it is measured: that which set a subgoal, or that
+        # in which a plan for the goal has its energy.
         arrival = arrival_energy(level, agent.configs[target_level].planner.tolerance, name)
         z = latents[target_level][[index for _, seen in pairs for index in seen]]
         targets = torch.stack([plan.target for plan, _ in pairs])

@@ -73,8 +73,9 @@ class Level(nn.Module):
     """A joint-embedding predictive world model at one time scale.
 
     Its parts (encoder, action encoder, action prior, predictor, distance) are built by
-    `levels.build_levels`; nothing here knows their architecture, nor its place in the stack. A
-    distance has `steps(z, goal)`, `all_steps(z, goals)`, and `here`, its part that runs for each z.
+    `levels.build.build_levels`; nothing here knows their architecture, nor its place in the stack.
+    A distance has `steps(z, goal)`, `all_steps(z, goals)`, and `here`, its part that runs for each
+    z.
 
     Attributes:
         ratio: steps of the level below (at the bottom: env steps) in one step of this level.

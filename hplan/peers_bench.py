@@ -38,7 +38,8 @@ def benchmark(*, report: Callable[[str], None], num_repeats: int = 20) -> Rows:
         num_repeats: of which the median counts.
 
     Returns:
-        Rows as of `hplan.bench.benchmark`, `peers/PACKAGE-PLANNER`; ours are `peers/hplan-...`.
+        Rows as of `hplan.bench.recording_benchmark`, `peers/PACKAGE-PLANNER`; ours are
+        `peers/hplan-...`.
     """
     level, num_threads = small_level(), torch.get_num_threads()
     z, goal = torch.randn(2, 1, LATENT_DIM, generator=torch.Generator().manual_seed(0))

@@ -1,5 +1,6 @@
 """What a person sees of a training run: one bar, or plain lines where no one watches."""
 
+import math
 import statistics
 import sys
 import time
@@ -93,7 +94,8 @@ class TrainingProgress:
         """Until the last update, validations included."""
         left = statistics.fmean(self.updates) * (self.last - self.done)
         if self.validations:
-            to_come = self.last // self.validate_every - self.done // self.validate_every
+            every = self.validate_every
+            to_come = math.ceil(self.last / every) - self.done // every  # one ends training
             left += statistics.fmean(self.validations) * to_come
         return left
 

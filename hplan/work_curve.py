@@ -113,10 +113,17 @@ def _curve_at(run_dir: Path, name: str, pairs: str) -> list[Row]:
     path = run_dir / "eval" / name / "results.json"
     if not path.is_file():
         raise ValueError(f"--beside {run_dir}: no {path}; make it first: make curve RUN={run_dir}")
-    results = json.loads(path.read_text())
-    if results["protocol"]["pairs_sha256"] != pairs:
+    try:
+        results = json.loads(path.read_text())
+        rows, of_pairs = results["rows"], results["protocol"]["pairs_sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"--beside {run_dir}: {path} is damaged or of another version; make it again: make "
+            f"curve RUN={run_dir}"
+        ) from error
+    if of_pairs != pairs:
         raise ValueError(f"--beside {run_dir}: {path} is of other pairs; make it again alike")
-    return results["rows"]
+    return rows
 
 
 def curve_figure(rows: Sequence[Mapping[str, Any]]) -> Figure:

@@ -76,7 +76,7 @@ def build_levels(
     """The levels of a stack, bottom first.
 
     Args:
-        configs: settings of each level, bottom first (`hplan.config.level_configs`).
+        configs: settings of each level, bottom first (`hplan.level_config.level_configs`).
         spec: what the task's observations and actions are.
         sample_obs: (M, *spec.shape) observations of the data; None where weights are loaded next.
 

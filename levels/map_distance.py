@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hplan.level import LevelSpec
-from levels.map_encoder import NUM_LOOKS, SCALE, Latent, grid_of
+from levels.map_encoder import NUM_LOOKS, SCALE, Latent, grid_of, shares
 
 SWEEPS = 20  # of the whole grid; a way with so many turns is found
 FARTHEST = 200.0  # env steps; what no sweep has reached is so far
@@ -48,7 +48,7 @@ class MapDistance(nn.Module):
         cost = 4.0 * F.softplus(
             GAIN * self.cost(F.pad(ground, (1, 1, 1, 1), value=1.0).unsqueeze(1))
         )
-        share = _share(at.x).unsqueeze(-1) * _share(at.y).unsqueeze(-2)
+        share = shares(at.x).unsqueeze(-1) * shares(at.y).unsqueeze(-2)
         value = (FARTHEST * (1.0 - share)).unsqueeze(1).expand_as(cost)
         turn = 2.0 * F.softplus(GAIN * self.turn)
         steps = [
@@ -83,8 +83,8 @@ class MapDistance(nn.Module):
         at, other = Latent.of(z, self.obs_shape), Latent.of(goal, self.obs_shape)
         value = self._values_of(goal.reshape(-1, goal.shape[-1]))
         value = value.view(*goal.shape[:-1], *value.shape[1:])
-        across = torch.einsum("...x,...hxy->...hy", _share(at.x), value)
-        left = torch.einsum("...hy,...y,...h->...", across, _share(at.y), self._heading(at))
+        across = torch.einsum("...x,...hxy->...hy", shares(at.x), value)
+        left = torch.einsum("...hy,...y,...h->...", across, shares(at.y), self._heading(at))
         differs = (at.map - other.map).abs().sum(-1)
         return (left + ANOTHER_MAP * differs) / self.stride
 
@@ -92,7 +92,7 @@ class MapDistance(nn.Module):
         """Steps of the level (N, G) from each of `z` (N, D) to each of `goals` (G, D)."""
         at, other = Latent.of(z, self.obs_shape), Latent.of(goals, self.obs_shape)
         value = self._values_of(goals)
-        place = torch.einsum("nh,nx,ny->nhxy", self._heading(at), _share(at.x), _share(at.y))
+        place = torch.einsum("nh,nx,ny->nhxy", self._heading(at), shares(at.x), shares(at.y))
         left = place.flatten(1) @ value.flatten(1).T
         # Exact for maps of zeros and ones, which `torch.cdist` is not.
         differs = at.map.sum(-1, keepdim=True) + other.map.sum(-1) - 2.0 * at.map @ other.map.T
@@ -101,11 +101,6 @@ class MapDistance(nn.Module):
     def _heading(self, at: Latent) -> Tensor:
         """Shares (..., 4) of the ways in which the keypoint is about to go."""
         return (SCALE * self.here(at.looks)).softmax(-1)
-
-
-def _share(axis: Tensor) -> Tensor:
-    positive = axis.clamp(min=0.0) + 1e-6
-    return positive / positive.sum(-1, keepdim=True)
 
 
 def _along(value: Tensor, cost: Tensor, dim: int, ahead: bool) -> Tensor:

@@ -68,12 +68,12 @@ class Latent(NamedTuple):
 
     def around(self, radius: int) -> Tensor:
         """The map around the keypoint, (..., (2 * radius + 1) ** 2), 1 beyond the grid."""
-        columns, rows = (_windows(_shares(axis), radius) for axis in (self.x, self.y))
+        columns, rows = (_windows(shares(axis), radius) for axis in (self.x, self.y))
         ground = self.map.unflatten(-1, (self.x.shape[-1], self.y.shape[-1])) - 1.0
         return (columns @ ground @ rows.transpose(-1, -2)).flatten(-2) + 1.0
 
 
-def _shares(axis: Tensor) -> Tensor:
+def shares(axis: Tensor) -> Tensor:
     """Shares (..., W) that sum to 1, of the keypoint along an axis, as far as it is predicted."""
     positive = axis.clamp(min=0.0) + 1e-6
     return positive / positive.sum(-1, keepdim=True)

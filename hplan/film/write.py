@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from hplan.files import write_atomically
-from hplan.film.frames import Frames
+from hplan.film.frames import MOST_FRAMES, Frames
 from hplan.subgoal_tree import ROOT, load_tree
 
 MOST_FRAMES_PER_SECOND = 50  # a GIF tells time in hundredths, and players skip delays below two
@@ -89,7 +89,8 @@ def choose_tree(
     newest = max(trees, key=lambda path: path.stat().st_mtime_ns).parent
     by_episode = {path.stem.rpartition("-")[2]: path for path in trees if path.parent == newest}
     if episode is None:
-        return max(by_episode.values(), key=_length)
+        fitting = [path for path in by_episode.values() if _length(path) < MOST_FRAMES]
+        return max(fitting or by_episode.values(), key=_length)
     for name, path in by_episode.items():
         if name.isdecimal() and int(name) == int(episode):
             return path

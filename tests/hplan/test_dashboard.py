@@ -67,6 +67,12 @@ def test_a_method_that_never_plans_has_no_time_per_decision(logged):
     assert not [tag for tag in tags if "decision" in tag or "step_level" in tag or "stuck" in tag]
 
 
+def test_a_bin_without_episodes_has_no_rates(logged):
+    row = _row(episodes=0, success_rate=np.nan, spl=np.nan, replans_by_level=[np.nan, np.nan])
+    tags = logged(lambda writer: log_rows(writer, [row], 1)).Tags()["scalars"]
+    assert not [tag for tag in tags if "decision" in tag or "stuck" in tag]
+
+
 def test_the_figure_draws_every_method_with_its_interval():
     rows = [_row(bin_=b) for b in ("near", "far")] + [_row("flat", "l2", success_rate=0.0)]
     axes = success_figure(rows).axes[0]

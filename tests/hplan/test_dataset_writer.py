@@ -78,6 +78,23 @@ def test_what_stopped_goes_on_to_the_same_bytes(tmp_path, kind, num_before):
     assert _content(tmp_path / "walks") == _content(tmp_path / "at-once")
 
 
+def test_nothing_is_lost_where_a_folder_cannot_have_its_name_yet(tmp_path):
+    chunks, folder = _chunks(), tmp_path / "walks"
+    _write(tmp_path / "at-once", chunks)
+    with _writer(folder) as writer:
+        for chunk in chunks:
+            writer.append(chunk)
+        (folder / "in-the-way").mkdir(parents=True)
+        with pytest.raises(ValueError, match="written meanwhile by another process"):
+            writer.finish()
+    (folder / "in-the-way").rmdir()
+    folder.rmdir()
+    with _writer(folder) as writer:
+        assert writer.num_episodes == sum(len(chunk.lengths) for chunk in chunks)
+        writer.finish()
+    assert _content(folder) == _content(tmp_path / "at-once")
+
+
 def test_what_was_being_written_when_the_power_failed_is_written_anew(tmp_path):
     chunks = _chunks()
     _write(tmp_path / "at-once", chunks)

@@ -195,6 +195,27 @@ def test_flat_planning_takes_the_shortest_horizon_that_does_the_work():
     assert tried[-1] == 8, "no longer than that"
 
 
+def test_flat_planning_that_takes_more_candidates_still_widens_its_search(stack):
+    """Without that a beam of twice the width spent less than the one that widens when in doubt."""
+    _, task, levels = stack
+    beam = f"{PLANNER}.search [beam] {PLANNER}.num_candidates [4] {PLANNER}.max_candidates [32]"
+    config = tiny_config(1, f"{beam} {PLANNER}.horizon [5] {PLANNER}.converged [0.1]")
+    configs = level_configs(config.hierarchy)
+    agent = Agent(levels=levels[:1], configs=configs, energy="distance", settings=config.agent)
+    suite, work = task.suite(episodes_per_bin=2, seed=0), []
+
+    def run(agent):
+        budgets = np.full(len(suite.starts), 10)
+        found = run_agent(agent, task, suite.starts, suite.goals, budgets, generator=noise())
+        work.append(work_per_step(found))
+        return found
+
+    least = work_per_step(run(agent))
+    work.clear()
+    at_least_work(agent, 1.01 * least, run)
+    assert len(work) == 2 and work[1] > work[0] == least
+
+
 def test_a_stack_of_one_level_is_its_own_flat_baseline():
     config = tiny_config(1, "--evaluation.budget_factor 1 --evaluation.budget_extra 0")
     task, levels = tiny_task(config), tiny_stack(config, num_updates=5)

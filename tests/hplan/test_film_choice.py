@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hplan.film.frames import MOST_FRAMES
 from hplan.film.write import choose_tree
 from hplan.subgoal_tree import build_tree, save_tree
 
@@ -49,6 +50,19 @@ def test_a_tree_that_is_not_there_is_refused_with_what_is(
     with pytest.raises(ValueError) as error:
         choose_tree(run_dir, method, number)
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_an_episode_too_long_for_a_film_is_chosen_only_where_all_are(run_dir: Path) -> None:
+    trees = run_dir / "eval" / "rooms" / "episodes"
+    path = trees / "hierarchical-00025.json"
+    save_tree(path, build_tree([], {"num_levels": 2, "env_steps": MOST_FRAMES}))
+    assert choose_tree(run_dir, "hierarchical", None) == trees / "hierarchical-00012.json"
+    save_tree(path, build_tree([], {"num_levels": 2, "env_steps": MOST_FRAMES - 1}))
+    assert choose_tree(run_dir, "hierarchical", None) == path
+    save_tree(
+        trees / "random-00001.json", build_tree([], {"num_levels": 2, "env_steps": MOST_FRAMES})
+    )
+    assert choose_tree(run_dir, "random", None) == trees / "random-00001.json"
 
 
 def test_a_run_without_trees_is_told_to_be_evaluated(tmp_path: Path) -> None:

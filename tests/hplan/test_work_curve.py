@@ -99,3 +99,12 @@ def test_a_curve_is_left_beside_its_run_and_drawn_with_others(stack, tmp_path, c
         with pytest.raises(ValueError, match=message):
             curve_of_run(changed, task, levels, tmp_path / "d", beside=[beside])
     assert not (tmp_path / "d").exists()
+    for content in (
+        "{}",
+        "[]",
+        '{"rows": [], "protocol": {',
+        '{"protocol": {"pairs_sha256": "a"}}',
+    ):
+        (first / "eval" / "rooms-tiny-curve" / "results.json").write_text(content)
+        with pytest.raises(ValueError, match="--beside .*/a: .*is damaged or of another version"):
+            curve_of_run(config, task, levels, tmp_path / "d", beside=[first])
