@@ -13,6 +13,13 @@ from gymnasium import spaces
 LENGTH = 10
 PATH = "tests.tasks.gym_corridor"
 FAILING_STARTS = (5, 6)  # of those that fail, so that some episodes are whole
+WRONG: dict[str, dict[str, Any]] = {  # what a step must not tell
+    "NoReward": {"reward": None},
+    "NanReward": {"reward": np.nan},
+    "Rewards": {"reward": np.array([0.0, 1.0])},
+    "Ends": {"terminated": np.array([True, False])},
+    "NoInfo": {"info": None},
+}
 
 
 def _box(cell: float) -> np.ndarray:
@@ -49,7 +56,8 @@ class Corridor(gym.Env):
     Args:
         shown: a key of `SHOWN`.
         force: an action is a step in [-2, 2] instead of a number, 1 left or 2 right.
-        fails: "raises" at env step 7, or "nan" at env step 5, where it started in `FAILING_STARTS`.
+        fails: "raises" at env step 7, or at env step 5 "nan" or what `WRONG` tells, where it
+            started in `FAILING_STARTS`.
         flagged: `info` tells whether the right end is reached.
     """
 
@@ -78,7 +86,10 @@ class Corridor(gym.Env):
         seen = self.shown(self.cell)
         if failing == "nan" and self.num_steps == 5:
             seen[1] = np.nan
-        return seen, -1.0, self.cell == LENGTH - 1, False, self._info()
+        told = {"reward": -1.0, "terminated": self.cell == LENGTH - 1, "info": self._info()}
+        if failing in WRONG and self.num_steps == 5:
+            told |= WRONG[failing]
+        return seen, told["reward"], told["terminated"], False, told["info"]
 
     @property
     def force(self) -> bool:
@@ -97,6 +108,8 @@ for _shown in SHOWN:
     _register(f"{_shown}Force", shown=_shown, force=True)
 _register("Raises", shown="Box", fails="raises")
 _register("Nan", shown="Box", fails="nan")
+for _wrong in WRONG:
+    _register(_wrong, shown="Box", fails=_wrong)
 _register("Flagged", shown="Box", flagged=True)
 
 

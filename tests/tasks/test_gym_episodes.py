@@ -125,9 +125,17 @@ def test_random_walks_persist_and_cover() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shown", "said"), [("Raises", "RuntimeError: the floor gave way at env step 7"),
-                        ("Nan", "nan at")]
-)  # fmt: skip
+    ("shown", "said"),
+    [
+        ("Raises", "RuntimeError: the floor gave way at env step 7"),
+        ("Nan", "nan at"),
+        ("NoReward", "returned reward = None, which is no number at env step 5 of"),
+        ("NanReward", "returned reward = nan, which is no number at env step 5 of"),
+        ("Rewards", "returned reward = array([0., 1.]), which is no number at env step 5 of"),
+        ("Ends", "returned terminated = array([ True, False]), which is no number at env step 5"),
+        ("NoInfo", "returned info = None, which is no dict at env step 5 of"),
+    ],
+)
 def test_an_environment_that_fails_stops_the_collection(shown: str, said: str) -> None:
     task = corridor(shown)
     with pytest.raises(CollectionStopped) as stopped:
@@ -139,7 +147,9 @@ def test_an_environment_that_fails_stops_the_collection(shown: str, said: str) -
     assert kept.num_episodes >= 1 and np.array_equal(kept.frames, whole.frames)
 
 
-@pytest.mark.parametrize(("shown", "step"), [("Raises", 7), ("Nan", 5)])
+@pytest.mark.parametrize(
+    ("shown", "step"), [("Raises", 7), *((name, 5) for name in ("Nan", *gym_corridor.WRONG))]
+)
 def test_an_environment_that_fails_stops_the_evaluation(shown: str, step: int) -> None:
     task = corridor(shown)
     starts = np.arange(20)
