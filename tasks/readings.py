@@ -60,6 +60,11 @@ class _Same:
         return isinstance(other, _Same) and self.space is other.space
 
 
+def is_goal_conditioned(space: spaces.Space) -> bool:
+    """The environment shows a goal of its own, as those of gymnasium-robotics do."""
+    return isinstance(space, spaces.Dict) and set(space.spaces) >= _GOAL_KEYS
+
+
 def reading_of(space: spaces.Space) -> Reading:
     """How observations of the space are read; found once for each space.
 
@@ -195,7 +200,7 @@ def _one_hot(space: spaces.Space, low: np.ndarray, high: np.ndarray) -> Reading:
 
 def _of_dict(space: spaces.Dict) -> Reading:
     keys = set(space.spaces)
-    if keys >= _GOAL_KEYS:
+    if is_goal_conditioned(space):
         return _of_parts(space, {"observation": space["observation"]})
     if keys >= {"image", "mission"}:
         image = _of_parts(space, {"image": space["image"]})

@@ -13,7 +13,7 @@ from tasks.gymnasium_envs.world import Fault, Moment, faults_of
 FLAGS = ("is_success", "success")  # names in `info` for the environment's own opinion
 SUCCESS = "task.success"
 Rule = Callable[[Moment, np.ndarray], bool]
-_OWN, _NEAR = "flag", "tolerance"
+_OWN, NEAR = "flag", "tolerance"
 
 
 def flag_in(info: dict[str, Any]) -> str | None:
@@ -31,13 +31,13 @@ def kind_of_rule(success: str, flag: str | None) -> str:
     Raises:
         ValueError: it names nothing, or a flag that the environment has not.
     """
-    kind = success or (_OWN if flag else _NEAR)
+    kind = success or (_OWN if flag else NEAR)
     if kind == _OWN and not flag:
         raise ValueError(
             f"{SUCCESS} = {_OWN}, but the environment's info has none of {', '.join(FLAGS)}; "
-            f"allowed here are {_NEAR}, or module.function of your own."
+            f"allowed here are {NEAR}, or module.function of your own."
         )
-    find_class(kind, {_OWN: flag_in, _NEAR: flag_in}, SUCCESS)
+    find_class(kind, {_OWN: flag_in, NEAR: flag_in}, SUCCESS)
     return kind
 
 
@@ -49,7 +49,7 @@ def phrase(kind: str, flag: str | None, tolerance: float | None) -> str:
     """
     if kind == _OWN:
         return f"the environment's own info[{flag!r}] is true"
-    if kind != _NEAR:
+    if kind != NEAR:
         return f"{kind}(observation, goal, info) is true"
     if tolerance is None:
         return "the observation equals the goal"
@@ -70,7 +70,7 @@ def build_rule(
     if kind == _OWN:
         assert flag is not None
         return partial(_is_flagged, flag)
-    if kind != _NEAR:
+    if kind != NEAR:
         return partial(_is_users, kind, find_class(kind, {}, SUCCESS))
     if tolerance is None:
         return _is_equal

@@ -36,6 +36,7 @@ def _two_digits(cell: float) -> np.ndarray:
     return np.array([int(cell) % 2, int(cell) // 2])
 
 
+_GOALS = ("observation", "achieved_goal", "desired_goal")
 _UNIT = spaces.Box(0.0, 1.0, (3,), np.float32)
 SHOWN: dict[str, tuple[spaces.Space, Any]] = {
     "Box": (_UNIT, _box),
@@ -44,6 +45,10 @@ SHOWN: dict[str, tuple[spaces.Space, Any]] = {
     "Dict": (
         spaces.Dict({"place": _UNIT, "digits": spaces.MultiDiscrete([2, 5])}),
         lambda cell: {"place": _box(cell), "digits": _two_digits(cell)},
+    ),
+    "Goals": (
+        spaces.Dict(dict.fromkeys(_GOALS, _UNIT)),
+        lambda cell: dict.fromkeys(_GOALS, _box(cell)),
     ),
     "Image": (spaces.Box(0, 255, (32, 40, 3), np.uint8), _image),
     "Text": (spaces.Text(5), str),
@@ -111,6 +116,7 @@ _register("Nan", shown="Box", fails="nan")
 for _wrong in WRONG:
     _register(_wrong, shown="Box", fails=_wrong)
 _register("Flagged", shown="Box", flagged=True)
+_register("GoalsFlagged", shown="Goals", flagged=True)
 
 
 class Right:

@@ -9,7 +9,7 @@ from tests.tasks.corridor_tasks import corridor, episodes, with_data
 from tests.tasks.gym_corridor import PATH
 
 
-@pytest.mark.parametrize("shown", ["Box", "Discrete", "Dict", "ImageForce"])
+@pytest.mark.parametrize("shown", ["Box", "Discrete", "Dict", "GoalsFlagged", "ImageForce"])
 def test_a_goal_is_reached_by_the_actions_of_its_episode(shown: str) -> None:
     task = with_data(corridor(shown, goal_offset=6, tolerance=0.01))
     suite = task.suite(episodes_per_bin=5, seed=0)
