@@ -13,6 +13,7 @@ from tasks.gymnasium_envs.world import Fault, Moment, faults_of
 FLAGS = ("is_success", "success")  # names in `info` for the environment's own opinion
 SUCCESS = "task.success"
 Rule = Callable[[Moment, np.ndarray], bool]
+_PAIRS = 1000  # of observations of the data, by which images' unit is measured
 _OWN, NEAR = "flag", "tolerance"
 
 
@@ -41,11 +42,12 @@ def kind_of_rule(success: str, flag: str | None) -> str:
     return kind
 
 
-def phrase(kind: str, flag: str | None, tolerance: float | None) -> str:
+def phrase(kind: str, flag: str | None, tolerance: float | None, *, pixels: bool) -> str:
     """The rule in words.
 
     Args:
-        tolerance: in standard deviations; None where observations must equal the goal.
+        tolerance: in units that `_within` tells; None where observations must equal the goal.
+        pixels: observations are images.
     """
     if kind == _OWN:
         return f"the environment's own info[{flag!r}] is true"
@@ -53,6 +55,11 @@ def phrase(kind: str, flag: str | None, tolerance: float | None) -> str:
         return f"{kind}(observation, goal, info) is true"
     if tolerance is None:
         return "the observation equals the goal"
+    if pixels:
+        return (
+            f"the observation differs from the goal by at most {tolerance:g} of what two "
+            "observations of the data differ by on average"
+        )
     return (
         f"the observation is within {tolerance:g} standard deviations of the data from the goal, "
         "on average over its numbers"
@@ -65,7 +72,7 @@ def build_rule(
     """Whether a goal (*spec.shape) is reached at a `Moment`; arguments as in `phrase`.
 
     Args:
-        episodes: whose standard deviations are the unit of `tolerance`.
+        episodes: whose observations give the unit of `tolerance`.
     """
     if kind == _OWN:
         assert flag is not None
@@ -96,13 +103,29 @@ def _is_users(path: str, function: Callable[..., Any], moment: Moment, goal: np.
 
 
 def _within(tolerance: float, episodes: EpisodeStore) -> Rule:
-    """By the mean absolute difference, in standard deviations of each number in the data.
+    """By the mean absolute difference, over numbers that vary in the data; others say nothing.
 
-    Numbers that never change in the data say nothing, and are left out.
+    Of a vector each number has its standard deviation as unit. An image has one unit for all, the
+    mean difference of random pairs: of a small agent every pixel varies little, and is alike in
+    most observations, so that by their standard deviations it would be near everywhere.
     """
-    spread = episodes.sample().std(axis=0, dtype=np.float64)
-    varies = spread > 0
-    return partial(_is_near, varies, spread[varies], tolerance)
+    seen = episodes.sample()
+    unit = seen.std(axis=0, dtype=np.float64)
+    varies = unit > 0
+    unit = unit[varies]
+    if episodes.spec.kind == "pixels" and varies.any():
+        unit = np.full_like(unit, _mean_difference(seen, varies))
+    return partial(_is_near, varies, unit, tolerance)
+
+
+def _mean_difference(seen: np.ndarray, varies: np.ndarray) -> float:
+    """Of random pairs of (M, *spec.shape), the mean absolute difference where it `varies`."""
+    random = np.random.default_rng(0)
+    pairs = zip(*random.integers(len(seen), size=(2, _PAIRS)), strict=True)
+    apart = [
+        np.abs(seen[a].astype(np.float64) - seen[b])[varies].mean() for a, b in pairs if a != b
+    ]
+    return float(np.mean(apart))
 
 
 def _is_near(

@@ -43,7 +43,8 @@ class GymTask:
         goal_offset: env steps; with a function `goal`, in how many it should be reached.
         success: "flag", "tolerance", or path of `success(observation, goal, info) -> bool`.
         flag: name in `info` of the environment's own opinion on success; None if it has none.
-        tolerance: in standard deviations of the data; None where observations must equal the goal.
+        tolerance: in standard deviations of the data, of images as a share of the mean difference
+            of its observations; None where observations must equal the goal.
         episodes: the data; None until there is any.
     """
 
@@ -62,7 +63,8 @@ class GymTask:
     @property
     def success_rule(self) -> str:
         """When a goal counts as reached, in words."""
-        return phrase(self.success, self.flag, self.tolerance)
+        pixels = self.spec.kind == "pixels"
+        return phrase(self.success, self.flag, self.tolerance, pixels=pixels)
 
     @property
     def reference(self) -> str:
