@@ -27,19 +27,20 @@ def kind_of_rule(success: str, flag: str | None) -> str:
 
     Args:
         success: as in the config; empty is the flag if there is one, else the tolerance.
-        flag: of the environment.
+        flag: that the environment has shown; some raise it only on success, so "flag" can be asked
+            for without.
 
     Raises:
-        ValueError: it names nothing, or a flag that the environment has not.
+        ValueError: it names nothing.
     """
     kind = success or (_OWN if flag else NEAR)
-    if kind == _OWN and not flag:
-        raise ValueError(
-            f"{SUCCESS} = {_OWN}, but the environment's info has none of {', '.join(FLAGS)}; "
-            f"allowed here are {NEAR}, or module.function of your own."
-        )
     find_class(kind, {_OWN: flag_in, NEAR: flag_in}, SUCCESS)
     return kind
+
+
+def _names(flag: str | None) -> tuple[str, ...]:
+    """Under which the flag is looked for."""
+    return (flag,) if flag else FLAGS
 
 
 def phrase(kind: str, flag: str | None, tolerance: float | None, *, pixels: bool) -> str:
@@ -50,7 +51,8 @@ def phrase(kind: str, flag: str | None, tolerance: float | None, *, pixels: bool
         pixels: observations are images.
     """
     if kind == _OWN:
-        return f"the environment's own info[{flag!r}] is true"
+        own = " or ".join(f"info[{name!r}]" for name in _names(flag))
+        return f"the environment's own {own} is true"
     if kind != NEAR:
         return f"{kind}(observation, goal, info) is true"
     if tolerance is None:
@@ -75,8 +77,7 @@ def build_rule(
         episodes: whose observations give the unit of `tolerance`.
     """
     if kind == _OWN:
-        assert flag is not None
-        return partial(_is_flagged, flag)
+        return partial(_is_flagged, _names(flag))
     if kind != NEAR:
         return partial(_is_users, kind, find_class(kind, {}, SUCCESS))
     if tolerance is None:
@@ -86,8 +87,8 @@ def build_rule(
 
 
 # Functions of the module, not closures: a task goes to other processes, its rule with it.
-def _is_flagged(flag: str, moment: Moment, goal: np.ndarray) -> bool:
-    return bool(moment.info.get(flag, False))
+def _is_flagged(names: tuple[str, ...], moment: Moment, goal: np.ndarray) -> bool:
+    return any(bool(moment.info.get(name)) for name in names)
 
 
 def _is_equal(moment: Moment, goal: np.ndarray) -> bool:

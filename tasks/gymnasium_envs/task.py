@@ -42,7 +42,7 @@ class GymTask:
             the episode's start.
         goal_offset: env steps; with a function `goal`, in how many it should be reached.
         success: "flag", "tolerance", or path of `success(observation, goal, info) -> bool`.
-        flag: name in `info` of the environment's own opinion on success; None if it has none.
+        flag: name in `info` of the environment's own opinion on success; None if it has shown none.
         tolerance: in standard deviations of the data, of images as a share of the mean difference
             of its observations; None where observations must equal the goal.
         episodes: the data; None until there is any.

@@ -63,11 +63,11 @@ class Corridor(gym.Env):
         force: an action is a step in [-2, 2] instead of a number, 1 left or 2 right.
         fails: "raises" at env step 7, or at env step 5 "nan" or what `WRONG` tells, where it
             started in `FAILING_STARTS`.
-        flagged: `info` tells whether the right end is reached.
+        flagged: `info` tells whether the right end is reached; "there" is told only there.
     """
 
     def __init__(
-        self, shown: str, *, force: bool = False, fails: str = "", flagged: bool = False
+        self, shown: str, *, force: bool = False, fails: str = "", flagged: bool | str = False
     ) -> None:
         self.observation_space, self.shown = SHOWN[shown]
         low, high = np.float32([-2.0]), np.float32([2.0])
@@ -101,7 +101,9 @@ class Corridor(gym.Env):
         return isinstance(self.action_space, spaces.Box)
 
     def _info(self) -> dict[str, Any]:
-        return {"is_success": self.cell == LENGTH - 1} if self.flagged else {}
+        is_there = self.cell == LENGTH - 1
+        tells = is_there if self.flagged == "there" else self.flagged
+        return {"is_success": is_there} if tells else {}
 
 
 def _register(name: str, **kwargs: Any) -> None:
@@ -116,6 +118,7 @@ _register("Nan", shown="Box", fails="nan")
 for _wrong in WRONG:
     _register(_wrong, shown="Box", fails=_wrong)
 _register("Flagged", shown="Box", flagged=True)
+_register("FlaggedThere", shown="Box", flagged="there")
 _register("GoalsFlagged", shown="Goals", flagged=True)
 
 

@@ -34,15 +34,17 @@ def test_a_goal_is_reached_by_the_actions_of_its_episode(shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "rule"),
+    ("shown", "options", "rule"),
     [
-        ({}, "info['is_success']"),
-        ({"success": "tolerance"}, "within 0.1 standard deviations"),
-        ({"success": f"{PATH}.at_the_end"}, "at_the_end(observation, goal, info) is true"),
+        ("Flagged", {}, "own info['is_success'] is true"),
+        ("FlaggedThere", {"success": "flag"}, "own info['is_success'] or info['success'] is true"),
+        ("FlaggedThere", {}, "within 0.1 standard deviations"),
+        ("Flagged", {"success": "tolerance"}, "within 0.1 standard deviations"),
+        ("Flagged", {"success": f"{PATH}.at_the_end"}, "at_the_end(observation, goal, info) is"),
     ],
 )
-def test_success_is_what_its_rule_says(options: dict[str, str], rule: str) -> None:
-    task = with_data(corridor("Flagged", **options))
+def test_success_is_what_its_rule_says(shown: str, options: dict[str, str], rule: str) -> None:
+    task = with_data(corridor(shown, **options))
     assert rule in task.success_rule
     batch = task.batch(np.arange(4))
     batch.step(np.ones(4, np.int64))
@@ -98,8 +100,6 @@ def test_without_a_flag_numbers_have_a_tolerance_and_symbols_none() -> None:
         "at most 0.1 of what two observations of the data differ" in corridor("Image").success_rule
     )
     assert corridor("Discrete").success_rule == "the observation equals the goal"
-    with pytest.raises(ValueError, match="task.success = flag, but the environment's info"):
-        corridor(success="flag")
     with pytest.raises(ValueError, match="task.success = 'near' is unknown"):
         corridor(success="near")
     task = with_data(corridor(success=f"{PATH}.never_seen"))
