@@ -1,10 +1,20 @@
 """Where a task's data come from, as the settings say."""
 
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
+
+from gymnasium import spaces
 
 from hplan.collection import Source
 from hplan.config import DataConfig
 from tasks.collect import Collection
+
+
+@runtime_checkable
+class OfSpaces(Protocol):
+    """A task that is an environment with spaces of its own."""
+
+    observation_space: spaces.Space
+    action_space: spaces.Space
 
 
 def data_source(task: Any, data: DataConfig, *, seed: int) -> Source:
@@ -21,7 +31,14 @@ def data_source(task: Any, data: DataConfig, *, seed: int) -> Source:
     if data.minari:
         from tasks.minari_source import MinariSource
 
-        return MinariSource(dataset_id=data.minari, task_name=task.name, task_spec=task.spec)
+        return MinariSource(
+            dataset_id=data.minari,
+            task_name=task.name,
+            task_spec=task.spec,
+            task_spaces=(task.observation_space, task.action_space)
+            if isinstance(task, OfSpaces)
+            else None,
+        )
     return Collection(
         task=task,
         num_episodes=data.num_episodes,

@@ -37,6 +37,7 @@ class GymTask:
         env_id: as gymnasium takes it, with a module before it if need be.
         layout_seed: 0: what a reset seed fixes is the environment's affair.
         spec: what observations and actions look like.
+        observation_space, action_space: gymnasium's, from which `spec` follows.
         goal: path of `goal(observations (T + 1, *spec.shape), random) -> (*spec.shape)`, given an
             episode of the data; empty takes an observation up to `goal_offset` env steps after
             the episode's start.
@@ -52,6 +53,8 @@ class GymTask:
     env_id: str
     layout_seed: int
     spec: ObservationSpec
+    observation_space: spaces.Space
+    action_space: spaces.Space
     goal: str
     goal_offset: int
     success: str
@@ -271,6 +274,8 @@ def make_gym_task(
         env_id=env_id,
         layout_seed=layout_seed,
         spec=world.spec,
+        observation_space=observed,
+        action_space=world.env.action_space,
         goal=goal,
         goal_offset=goal_offset,
         # A flag would judge the environment's own goal, which the agent is never shown.
