@@ -24,6 +24,7 @@ HELD_OUT_EPISODES = 256
 HELD_OUT_SHARE = 20  # of a dataset that nobody can add to, one episode in so many
 HELD_OUT_CLIPS = 64
 MINARI = "minari"  # in the metadata of a dataset of others: its id
+SIZE = "minari_size"  # beside it: of how many episodes and env steps it was then
 
 
 @runtime_checkable
@@ -169,20 +170,25 @@ def check_dataset(folder: Path, task: Reads) -> None:
 
 
 def _check_behaviour(folder: Path, source: Source) -> None:
-    """Refuses a dataset whose walkers behaved otherwise than those who would collect it now."""
+    """Refuses a dataset whose walkers behaved otherwise than those who would collect it now.
+
+    So is one of others that has grown since.
+    """
     from hplan.dataset_files import read_metadata
 
-    then = read_metadata(folder)["metadata"].get("behaviour", {})
-    now = json.loads(json.dumps(source.metadata().get("behaviour", {})))  # tuples become lists
-    if not then or not now:
-        return  # of others, or of before it was written down
-    for key in sorted(then | now):
-        if then.get(key) != now.get(key):
-            raise ValueError(
-                f"dataset {folder} was collected with {key} = {then.get(key)}, by now it is "
-                f"{now.get(key)}; delete the folder to collect again, or give data.folder={folder} "
-                "to take it as it is."
-            )
+    before = read_metadata(folder)["metadata"]
+    current = json.loads(json.dumps(source.metadata()))  # tuples become lists
+    for told in ("behaviour", SIZE):
+        then, now = before.get(told, {}), current.get(told, {})
+        if not then or not now:
+            continue  # of others, or of before it was written down
+        for key in sorted(then | now):
+            if then.get(key) != now.get(key):
+                raise ValueError(
+                    f"dataset {folder} was collected with {key} = {then.get(key)}, by now it is "
+                    f"{now.get(key)}; delete the folder to collect again, or give "
+                    f"data.folder={folder} to take it as it is."
+                )
 
 
 def clip_sources(

@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium import spaces
 from minari.storage.datasets_root_dir import get_dataset_path
 
+from hplan.collection import MINARI, SIZE
 from hplan.dataset import EpisodeStore, ObservationSpec
 from hplan.joining import joined
 from tasks.spaces import OutOfSpace, are_alike, from_actions, spec_of, to_observations
@@ -47,13 +48,18 @@ class MinariSource:
         _ = self.spec  # or a refusal, also where the episodes have been converted before
         with self._readable():
             stored = self._dataset.storage.metadata
+            size = {
+                "episodes": int(self._dataset.total_episodes),
+                "steps": int(self._dataset.total_steps),
+            }
             seeds = [about.get("seed") for about in self._about(self._dataset.episode_indices)]
         if described := _description(stored):
-            return {**described["metadata"], "minari": self.dataset_id}
+            return {**described["metadata"], MINARI: self.dataset_id, SIZE: size}
         known = {} if None in seeds else {"reset_seeds": [int(seed) for seed in seeds]}
         return {
             "task": self.dataset_id,
-            "minari": self.dataset_id,
+            MINARI: self.dataset_id,
+            SIZE: size,
             "behaviour": {"policy": str(stored.get("algorithm_name", "not told"))},
             **known,
         }

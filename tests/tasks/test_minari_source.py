@@ -1,5 +1,7 @@
 """Minari datasets of other people: read as they are, or refused with one clear line."""
 
+from dataclasses import replace
+
 import gymnasium as gym
 import h5py
 import minari
@@ -8,7 +10,8 @@ import pytest
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Text
 from minari.data_collector import EpisodeBuffer
 
-from hplan.config import DataConfig
+from hplan.collection import collect_dataset
+from hplan.config import Config, DataConfig, TaskConfig
 from hplan.dataset import EpisodeStore
 from hplan.dataset_writer import DatasetWriter
 from tasks import minari_source
@@ -53,6 +56,18 @@ def _stacked(space, values):
     return values if isinstance(space, Text) else np.stack(values)
 
 
+def _buffer(number, seed, observations, actions):
+    return EpisodeBuffer(
+        id=number,
+        seed=seed,
+        observations=observations,
+        actions=actions,
+        rewards=np.zeros(len(actions)),
+        terminations=np.zeros(len(actions), bool),
+        truncations=np.arange(1, len(actions) + 1) == len(actions),
+    )
+
+
 def _write(space, acted=PUSH, *, seeds=(11, 2**63 + 5, 13), change=None):
     """A dataset of three episodes; gives what was seen and done in each."""
     space.seed(0)
@@ -62,15 +77,7 @@ def _write(space, acted=PUSH, *, seeds=(11, 2**63 + 5, 13), change=None):
     if change:
         change(seen, taken)
     buffers = [
-        EpisodeBuffer(
-            id=number,
-            seed=seed,
-            observations=_stacked(space, observations),
-            actions=actions,
-            rewards=np.zeros(len(actions)),
-            terminations=np.zeros(len(actions), bool),
-            truncations=np.arange(1, len(actions) + 1) == len(actions),
-        )
+        _buffer(number, seed, _stacked(space, observations), actions)
         for number, (observations, actions, seed) in enumerate(zip(seen, taken, seeds, strict=True))
     ]
     minari.create_dataset_from_buffers(
@@ -103,6 +110,7 @@ def test_the_origin_is_told_with_the_seeds_if_all_are_known():
     assert MinariSource(dataset_id=ID).metadata() == {
         "task": ID,
         "minari": ID,
+        "minari_size": {"episodes": 3, "steps": sum(LENGTHS)},
         "behaviour": {"policy": "not told"},
         "reset_seeds": [11, 2**63 + 5, 13],
     }
@@ -127,6 +135,29 @@ def test_it_is_converted_some_episodes_at_a_time(monkeypatch, tmp_path):
     assert np.array_equal(store.frames, whole.frames)
     assert np.array_equal(store.actions, whole.actions) and store.metadata == whole.metadata
     assert source.held_out(5, 0) is None
+
+
+def test_a_dataset_that_has_grown_is_not_what_was_converted(tmp_path):
+    task = corridor()
+    seen, taken = _write(task.observation_space, task.action_space)
+    asked = DataConfig(minari=ID, folder=str(tmp_path / "data"))
+    config = Config(task=TaskConfig(name=task.name), data=asked)
+
+    def converted(config):
+        source = data_source(task, asked, seed=0)  # as another process would open it
+        return collect_dataset(config, task, source)
+
+    folder = converted(config)
+    assert converted(config) == folder
+    more = _buffer(3, 17, np.stack(seen[1]), taken[1])
+    minari.load_dataset(ID).update_dataset_from_buffer([more])
+    with pytest.raises(ValueError) as error:
+        converted(config)
+    assert f"dataset {folder} was collected with episodes = 3, by now it is 4; delete the" in str(
+        error.value
+    )
+    by_name = replace(config, data=replace(asked, folder=str(folder)))
+    assert EpisodeStore.load(converted(by_name)).num_episodes == 3
 
 
 def test_the_task_of_another_environment_is_refused():
