@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hplan.dataset import CollectionStopped
+from hplan.episodes import run_random
 from tasks.collect import collect
 from tasks.gymnasium_envs.behaviour import RESET_SEEDS
 from tasks.gymnasium_envs.pairs import told_seeds
@@ -81,6 +82,16 @@ def test_an_episode_that_the_environment_ended_stays_as_it_was() -> None:
     assert np.allclose(batch.observe()[:, 0], 0.9)
     batch.step(np.zeros(3, np.int64))
     assert np.allclose(batch.observe()[:, 0], 0.9)
+
+
+def test_an_episode_that_is_over_is_not_stepped_on() -> None:
+    task = corridor("Raises").with_episodes(with_data(corridor()).episodes)
+    starts, goals = np.arange(20), np.full((20, 3), 9.0, np.float32)
+    cells = np.rint(10 * task.batch(starts).observe()[:, 0])
+    fails = np.isin(cells, gym_corridor.FAILING_STARTS)
+    budgets = np.where(fails, 6, 12)  # they raise at env step 7
+    found = run_random(task, starts, goals, budgets, seed=0)
+    assert 0 < fails.sum() < 20 and found.env_steps.tolist() == budgets.tolist()
 
 
 def test_the_registered_time_limit_ends_episodes_of_data_but_no_evaluation() -> None:
