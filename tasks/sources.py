@@ -6,7 +6,9 @@ from gymnasium import spaces
 
 from hplan.collection import Source
 from hplan.config import DataConfig
+from hplan.shell import say
 from tasks.collect import Collection
+from tasks.spaces import left_out
 
 
 @runtime_checkable
@@ -20,6 +22,8 @@ class OfSpaces(Protocol):
 def data_source(task: Any, data: DataConfig, *, seed: int) -> Source:
     """The episodes of the task's own policy or another one, or a Minari dataset.
 
+    Says so if parts of the observations are not looked at.
+
     Raises:
         ValueError: both a dataset and a policy.
     """
@@ -28,6 +32,8 @@ def data_source(task: Any, data: DataConfig, *, seed: int) -> Source:
             f"data.minari = {data.minari!r} is a dataset that is there, data.policy = "
             f"{data.policy!r} collects one; give one of them."
         )
+    if isinstance(task, OfSpaces) and (line := left_out(task.observation_space)):
+        say(line)
     if data.minari:
         from tasks.minari_source import MinariSource
 

@@ -8,7 +8,7 @@
 | Discrete, other MultiDiscrete | vector, one-hot |
 | Dict with "observation", "achieved_goal" and "desired_goal" (gymnasium-robotics) | the first |
 | Dict with "image" and "mission" (MiniGrid) | its image; a grid has MiniGrid's vocabularies |
-| other Dict, Tuple | its only image or grid; without one, all its vectors, end to end |
+| other Dict, Tuple | its only image or grid alone; without one, all its vectors, end to end |
 
 An image may have its channels first; they are moved last. Actions are Discrete, or Box with finite
 bounds, which becomes one vector.
@@ -26,6 +26,7 @@ __all__ = [
     "OutOfSpace",
     "are_alike",
     "from_actions",
+    "left_out",
     "spec_of",
     "to_action",
     "to_observation",
@@ -54,6 +55,18 @@ def spec_of(observation_space: spaces.Space, action_space: spaces.Space) -> Obse
     raise ValueError(
         f"actions {action_space} cannot be taken; allowed are Discrete, and Box with finite bounds "
         "low < high; wrap the environment in a gymnasium.ActionWrapper that has such actions."
+    )
+
+
+def left_out(space: spaces.Space) -> str:
+    """One line on what is read of the observations and what is not; empty where all is read."""
+    reading = reading_of(space)
+    if not reading.ignored:
+        return ""
+    shape = "x".join(map(str, reading.shape))
+    keys = f"key{'s' * (len(reading.parts) > 1)} {', '.join(reading.parts)}"
+    return (
+        f"observations: {reading.kind} {shape} from {keys}; ignored: {', '.join(reading.ignored)}"
     )
 
 

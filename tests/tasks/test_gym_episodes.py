@@ -5,12 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hplan.config import DataConfig
 from hplan.dataset import CollectionStopped
 from hplan.episodes import run_random
 from tasks.collect import collect
 from tasks.gymnasium_envs.behaviour import RESET_SEEDS
 from tasks.gymnasium_envs.pairs import told_seeds
 from tasks.gymnasium_envs.task import make_gym_task
+from tasks.sources import data_source
 from tests.tasks import gym_corridor
 from tests.tasks.corridor_tasks import E, T, corridor, episodes, with_data
 from tests.tasks.gym_corridor import PATH
@@ -102,6 +104,13 @@ def test_the_registered_time_limit_ends_episodes_of_data_but_no_evaluation() -> 
     for _ in range(31):
         batch.step(np.zeros(2, np.int64))
     assert not any(moment.is_last for moment in batch.states)
+
+
+def test_parts_of_observations_that_are_left_out_are_named_before_data_are_made(capsys) -> None:
+    for task in (corridor("Dict"), make_gym_task("gym:minigrid:MiniGrid-Empty-5x5-v0", 0)):
+        data_source(task, DataConfig(), seed=0)
+    said = "observations: grid 7x7x3 from key image; ignored: direction, mission\n"
+    assert capsys.readouterr().out == said
 
 
 def test_wandering_is_a_function_of_its_arguments() -> None:
