@@ -125,8 +125,7 @@ def evaluate(arguments: Arguments) -> None:
         f"energy={config.evaluation.energy} run={run_dir}"
     )
     # What may stand for a subgoal in the trees is what the stack was trained on, if it is here.
-    trained = replace(config, seed=checkpoint.config.seed)
-    folder = dataset_folder(trained)
+    folder = dataset_folder(replace(config, seed=checkpoint.config.seed))
     bank = load_episodes(folder, task).sample() if folder.exists() else None
     evaluate_run(config, task, levels, run_dir, bank, update=checkpoint.update, brief=False)
 
@@ -238,9 +237,11 @@ def play(arguments: Arguments) -> None:
     config = read_config(arguments)
     if config_printed(arguments, config):
         return
+    from hplan.collection import with_goals_at_hand
     from tasks.play import play as play_task
 
-    play_task(_task(config), seed=config.seed, render=arguments.own.get("render", "text"))
+    task = with_goals_at_hand(config, _task(config))
+    play_task(task, seed=config.seed, render=arguments.own.get("render", "text"))
 
 
 def doctor(arguments: Arguments) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hplan.dataset import EpisodeStore, ObservationSpec
     from hplan.dataset_writer import DatasetWriter
     from hplan.objective import ClipBatch
+    from hplan.task import Task
 
 HELD_OUT_SEED = 1_000_003  # added to the seed: episodes that no training run sees
 HELD_OUT_EPISODES = 256
@@ -139,6 +140,20 @@ def clip_lengths(config: Config) -> list[int]:
 def episodes(config: Config, task: Reads, source: Source) -> "EpisodeStore":
     """The training episodes: loaded and checked, before that collected if they are missing."""
     return load_episodes(collect_dataset(config, task, source), task)
+
+
+def with_goals_at_hand(config: Config, task: "Task") -> "Task":
+    """The task, with goals from its data if that is where it takes them from and they are there.
+
+    Raises:
+        ValueError: they are of another task, or damaged.
+    """
+    from hplan.task import NeedsEpisodes
+
+    folder = dataset_folder(config)
+    if not isinstance(task, NeedsEpisodes) or not folder.exists():
+        return task
+    return task.with_episodes(load_episodes(folder, task))
 
 
 def load_episodes(folder: Path, task: Reads) -> "EpisodeStore":
