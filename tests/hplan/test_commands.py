@@ -217,3 +217,12 @@ def test_an_environment_of_anybodys_is_played_once_it_has_data(
     pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_q, unicode="q"))
     code, _, err = command(f"play {same} --data.num_episodes 20 --render human")
     assert (code, err) == (0, "")
+
+
+def test_what_is_only_collected_may_be_shorter_than_plans(
+    command: Command, refused: Refused
+) -> None:
+    short = "--config tiny --data.episode_length 5 --data.num_episodes 20"
+    assert "planner.horizon = 8 of level 0" in refused(f"train {short}")
+    code, _, err = command(f"collect {short}")
+    assert (code, err) == (0, "")
