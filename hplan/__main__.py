@@ -236,9 +236,11 @@ def play(arguments: Arguments) -> None:
     config = read_config(arguments)
     if config_printed(arguments, config):
         return
+    from hplan.collection import with_goals_at_hand
     from tasks.play import play as play_task
 
-    play_task(_task(config), seed=config.seed, render=arguments.own.get("render", "text"))
+    task = with_goals_at_hand(config, _task(config))
+    play_task(task, seed=config.seed, render=arguments.own.get("render", "text"))
 
 
 def doctor(arguments: Arguments) -> None:

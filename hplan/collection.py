@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from hplan.dataset import EpisodeStore, ObservationSpec
     from hplan.dataset_writer import DatasetWriter
     from hplan.objective import ClipBatch
+    from hplan.task import Task
 
 HELD_OUT_SEED = 1_000_003  # added to the seed: episodes that no training run sees
 HELD_OUT_EPISODES = 256
 HELD_OUT_SHARE = 20  # of a dataset that nobody can add to, one episode in so many
 HELD_OUT_CLIPS = 64
 MINARI = "minari"  # in the metadata of a dataset of others: its id
+SIZE = "minari_size"  # beside it: of how many episodes and env steps it was then
 
 
 @runtime_checkable
@@ -140,6 +142,20 @@ def episodes(config: Config, task: Reads, source: Source) -> "EpisodeStore":
     return load_episodes(collect_dataset(config, task, source), task)
 
 
+def with_goals_at_hand(config: Config, task: "Task") -> "Task":
+    """The task, with goals from its data if that is where it takes them from and they are there.
+
+    Raises:
+        ValueError: they are of another task, or damaged.
+    """
+    from hplan.task import NeedsEpisodes
+
+    folder = dataset_folder(config)
+    if not isinstance(task, NeedsEpisodes) or not folder.exists():
+        return task
+    return task.with_episodes(load_episodes(folder, task))
+
+
 def load_episodes(folder: Path, task: Reads) -> "EpisodeStore":
     """The episodes of a dataset, which must be of the task, or of others but look the same.
 
@@ -169,20 +185,25 @@ def check_dataset(folder: Path, task: Reads) -> None:
 
 
 def _check_behaviour(folder: Path, source: Source) -> None:
-    """Refuses a dataset whose walkers behaved otherwise than those who would collect it now."""
+    """Refuses a dataset whose walkers behaved otherwise than those who would collect it now.
+
+    So is one of others that has grown since.
+    """
     from hplan.dataset_files import read_metadata
 
-    then = read_metadata(folder)["metadata"].get("behaviour", {})
-    now = json.loads(json.dumps(source.metadata().get("behaviour", {})))  # tuples become lists
-    if not then or not now:
-        return  # of others, or of before it was written down
-    for key in sorted(then | now):
-        if then.get(key) != now.get(key):
-            raise ValueError(
-                f"dataset {folder} was collected with {key} = {then.get(key)}, by now it is "
-                f"{now.get(key)}; delete the folder to collect again, or give data.folder={folder} "
-                "to take it as it is."
-            )
+    before = read_metadata(folder)["metadata"]
+    current = json.loads(json.dumps(source.metadata()))  # tuples become lists
+    for told in ("behaviour", SIZE):
+        then, now = before.get(told, {}), current.get(told, {})
+        if not then or not now:
+            continue  # of others, or of before it was written down
+        for key in sorted(then | now):
+            if then.get(key) != now.get(key):
+                raise ValueError(
+                    f"dataset {folder} was collected with {key} = {then.get(key)}, by now it is "
+                    f"{now.get(key)}; delete the folder to collect again, or give "
+                    f"data.folder={folder} to take it as it is."
+                )
 
 
 def clip_sources(

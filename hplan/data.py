@@ -26,8 +26,8 @@ def check_clips(store: EpisodeStore, levels: list[LevelConfig], clip_length: int
         if share < 0.5:
             raise ValueError(
                 f"level {k} needs clips of {need + 1} observations ({num_steps} steps of {stride} "
-                f"env steps); {share:.0%} of your episodes are that long; collect longer episodes "
-                "(data.episode_length), or lower its ratio, rollout_depth or distance_backup"
+                f"env steps); {share:.0%} of your episodes are that long; {_longer(store)}, or "
+                "lower its ratio, rollout_depth or distance_backup"
             )
         if clip_length < need:
             raise ValueError(
@@ -40,6 +40,16 @@ def check_clips(store: EpisodeStore, levels: list[LevelConfig], clip_length: int
             f"training.clip_length = {clip_length}; the longest episode has "
             f"{int(store.lengths.max())} env steps; collect longer episodes, or lower clip_length"
         )
+
+
+def _longer(store: EpisodeStore) -> str:
+    """How to get longer episodes: such as differ in length were not ended by what was asked for."""
+    if np.mean(store.lengths < store.lengths.max()) > 0.5:
+        return (
+            "the environment ends most of them by itself, whatever data.episode_length is; give a "
+            "policy that keeps them going (data.policy)"
+        )
+    return "collect longer episodes (data.episode_length)"
 
 
 class ClipSampler:

@@ -12,7 +12,7 @@ from hplan.agent import Agent
 from hplan.agent_state import Cause, PlanEvent
 from hplan.goals import Goals
 from hplan.recording import PlanLog, Recording
-from hplan.task import Hazardous, Solvable, Task, looks_of
+from hplan.task import Halting, Hazardous, Solvable, Task, Worlds, looks_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +123,7 @@ def run_agent(
         log.episodes_ended("refused", refusing, now)
         moving = alive & ~refusing
         log.acted(state.last_action, moving)
-        worlds.step(_where(moving, chosen))
+        _step(worlds, chosen, moving)
         now += 1
         obs = worlds.observe()
         log.saw(obs, moving)
@@ -148,9 +148,15 @@ def run_agent(
     )
 
 
-def _where(moving: np.ndarray, actions: np.ndarray) -> np.ndarray:
-    """`actions` (B, ...), and zeros where an episode is over, `moving` (B,) false."""
-    return np.where(moving.reshape(-1, *[1] * (actions.ndim - 1)), actions, np.zeros_like(actions))
+def _step(worlds: Worlds, actions: np.ndarray, moving: np.ndarray) -> None:
+    """Takes `actions`, (B, ...), and zeros where an episode is over, `moving` (B,) false.
+
+    Most worlds step all at once, and may as well step those; others need not.
+    """
+    if isinstance(worlds, Halting):
+        worlds.halt(~moving)
+    still = np.zeros_like(actions)
+    worlds.step(np.where(moving.reshape(-1, *[1] * (actions.ndim - 1)), actions, still))
 
 
 def _is_unsafe(task: Task, states: np.ndarray) -> np.ndarray:
@@ -195,7 +201,7 @@ def _run_actions(
         alive = ~success & ~unsafe & (env_steps < budgets)
         if not alive.any():
             break
-        worlds.step(_where(alive, choose(worlds.states)))
+        _step(worlds, choose(worlds.states), alive)
         env_steps += alive
         unsafe |= alive & _is_unsafe(task, worlds.states)
         success |= alive & ~unsafe & task.is_success(worlds.states, goals)

@@ -122,8 +122,18 @@ def check_config(config: Config) -> None:
             f"{processes} devices; give a multiple of {processes}"
         )
     levels = level_configs(config.hierarchy)
-    for k, (level, stride) in enumerate(zip(levels, strides(levels), strict=True)):
+    for k, level in enumerate(levels):
         _check_level(level, k)
+
+
+def check_horizons(config: Config) -> None:
+    """Refuses plans longer than the episodes that they are learnt from; who collects makes none.
+
+    Raises:
+        ValueError: names the level, its horizon, what is allowed.
+    """
+    levels = level_configs(config.hierarchy)
+    for k, (level, stride) in enumerate(zip(levels, strides(levels), strict=True)):
         longest = config.data.episode_length // stride
         if level.planner.horizon > max(1, longest):
             raise ValueError(

@@ -6,7 +6,7 @@ from typing import Any
 from hplan.config import Config
 from hplan.dataset import ObservationSpec
 from hplan.level_config import HierarchyConfig, level_configs
-from hplan.limits import CONTINUOUS_SEARCHES, DISCRETE_SEARCHES, check_config
+from hplan.limits import CONTINUOUS_SEARCHES, DISCRETE_SEARCHES, check_config, check_horizons
 
 AUTO = "auto"
 SEARCH = "planner.search"
@@ -26,7 +26,7 @@ def suited(config: Config, spec: ObservationSpec) -> Config:
     """`config` with every `auto` replaced by what suits observations and actions of `spec`.
 
     Raises:
-        ValueError: the bottom's search does not fit the actions.
+        ValueError: the bottom's search does not fit the actions, or a horizon the episodes.
     """
     numbered = bool(spec.num_actions)
     bottom = {
@@ -54,6 +54,7 @@ def suited(config: Config, spec: ObservationSpec) -> Config:
             overrides[path] = [first * SAMPLES_PER_BEAM, *(others or [first])]
     config = replace(config, hierarchy=replace(hierarchy, overrides=overrides))
     check_config(config)
+    check_horizons(config)
     search = level_configs(config.hierarchy)[0].planner.search
     unfit = CONTINUOUS_SEARCHES if numbered else DISCRETE_SEARCHES
     if search in unfit:

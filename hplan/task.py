@@ -9,7 +9,10 @@ from hplan.dataset import EpisodeStore, ObservationSpec
 
 @runtime_checkable
 class Worlds(Protocol):
-    """B environments stepped together; whatever a task's `batch(starts)` returns."""
+    """B environments stepped together; whatever a task's `batch(starts)` returns.
+
+    They may be `Halting`.
+    """
 
     def observe(self) -> np.ndarray:
         """(B, *obs_shape) observations."""
@@ -20,6 +23,14 @@ class Worlds(Protocol):
     @property
     def states(self) -> np.ndarray:
         """(B, ...) what the task's rule of success looks at."""
+
+
+@runtime_checkable
+class Halting(Protocol):
+    """Worlds that cost much to step, or must not be stepped once an episode is over."""
+
+    def halt(self, over: np.ndarray) -> None:
+        """Stay as they are from now on where `over`, (B,) bool, whatever action is given."""
 
 
 @runtime_checkable

@@ -9,11 +9,13 @@ from typing import Any
 
 import minari
 import numpy as np
+from gymnasium import spaces
 from minari.storage.datasets_root_dir import get_dataset_path
 
+from hplan.collection import MINARI, SIZE
 from hplan.dataset import EpisodeStore, ObservationSpec
 from hplan.joining import joined
-from tasks.spaces import OutOfSpace, from_actions, spec_of, to_observations
+from tasks.spaces import OutOfSpace, are_alike, from_actions, spec_of, to_observations
 
 EXPORTED = "hplan"  # algorithm_name of what `tasks.minari_io` wrote
 CHUNK_BYTES = 2**26  # of observations, about
@@ -28,23 +30,36 @@ class MinariSource:
         dataset_id: such as `D4RL/pointmaze/umaze-v2`; Minari's folder is MINARI_DATASETS_PATH.
         task_name: of the task that it is to be data of; "" for none.
         task_spec: what that one's observations and actions look like; None takes any.
+        task_spaces: gymnasium's spaces of its observations and actions; None takes any. What we
+            exported ourselves has spaces that only tell of its spec, and is judged by that.
     """
 
     dataset_id: str
     task_name: str = ""
     task_spec: ObservationSpec | None = None
+    task_spaces: tuple[spaces.Space, spaces.Space] | None = None
 
     def metadata(self) -> dict[str, Any]:
-        """Where the episodes come from; with the seeds of their resets, if Minari knows all."""
+        """Where the episodes come from; with the seeds of their resets, if Minari knows all.
+
+        Raises:
+            ValueError: as `spec`.
+        """
+        _ = self.spec  # or a refusal, also where the episodes have been converted before
         with self._readable():
             stored = self._dataset.storage.metadata
+            size = {
+                "episodes": int(self._dataset.total_episodes),
+                "steps": int(self._dataset.total_steps),
+            }
             seeds = [about.get("seed") for about in self._about(self._dataset.episode_indices)]
         if described := _description(stored):
-            return {**described["metadata"], "minari": self.dataset_id}
+            return {**described["metadata"], MINARI: self.dataset_id, SIZE: size}
         known = {} if None in seeds else {"reset_seeds": [int(seed) for seed in seeds]}
         return {
             "task": self.dataset_id,
-            "minari": self.dataset_id,
+            MINARI: self.dataset_id,
+            SIZE: size,
             "behaviour": {"policy": str(stored.get("algorithm_name", "not told"))},
             **known,
         }
@@ -64,19 +79,24 @@ class MinariSource:
             ValueError: the dataset is absent or damaged, or its spaces cannot be taken, or are
                 not those of the task.
         """
-        observed, acted = self._dataset.observation_space, self._dataset.action_space
-        told = f"Minari dataset {self.dataset_id} has observations {observed} and actions {acted}"
+        held = self._dataset.observation_space, self._dataset.action_space
         if described := _description(self._dataset.storage.metadata):
             spec = ObservationSpec.from_dict(described["spec"])
         else:
             try:
-                spec = spec_of(observed, acted)
+                spec = spec_of(*held)
             except ValueError as error:
                 raise ValueError(f"Minari dataset {self.dataset_id}: {error}") from error
-        if self.task_spec not in (None, spec):
+        wanted: Any = self.task_spec
+        fits = wanted in (None, spec)
+        if self.task_spaces is not None and not described:
+            wanted = _in_words(self.task_spaces)
+            fits = fits and are_alike(self.task_spaces, held)
+        if not fits:
             raise ValueError(
-                f"{told}, task '{self.task_name}' has {self.task_spec}; give the dataset of this "
-                "task, or the task of this dataset."
+                f"Minari dataset {self.dataset_id} has {_in_words(held)}, task "
+                f"'{self.task_name}' has {wanted}; give the dataset of this task, or the task of "
+                "this dataset."
             )
         return spec
 
@@ -181,6 +201,11 @@ def import_minari(dataset_id: str) -> EpisodeStore:
     source = MinariSource(dataset_id=dataset_id)
     metadata = source.metadata()
     return joined(source.chunks(0), metadata)
+
+
+def _in_words(observed_and_acted: tuple[spaces.Space, spaces.Space]) -> str:
+    observed, acted = (" ".join(str(space).split()) for space in observed_and_acted)
+    return f"observations {observed} and actions {acted}"
 
 
 def _description(stored: dict[str, Any]) -> dict[str, Any] | None:

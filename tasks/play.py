@@ -13,6 +13,7 @@ import numpy as np
 import pygame
 
 from hplan.drawing import Pictured
+from hplan.task import Solvable
 from tasks.text_pictures import grid_text
 
 # MiniGrid's numbers of actions; a task with fewer has the first of them.
@@ -42,7 +43,8 @@ class Game:
 
     Attributes:
         obs: (*obs_shape) what is seen now.
-        num_steps, budget, reference: env steps taken, allowed, and of the oracle.
+        num_steps, budget, reference: env steps taken, allowed, and of the oracle or, without one,
+            what the suite reckons by.
     """
 
     def __init__(self, task: Any, *, seed: int) -> None:
@@ -89,9 +91,10 @@ class Game:
     def words(self) -> list[str]:
         """What there is to say beside the picture."""
         lines = self.task.caption(self.obs) if isinstance(self.task, Captioned) else []
-        status = f"step {self.num_steps} of {self.budget}; the oracle takes {self.reference}"
+        known = "the oracle takes" if isinstance(self.task, Solvable) else "the reference is"
+        status = f"step {self.num_steps} of {self.budget}; {known} {self.reference}"
         if self.is_won:
-            status = f"THERE, in {self.num_steps} env steps; the oracle takes {self.reference}"
+            status = f"THERE, in {self.num_steps} env steps; {known} {self.reference}"
         elif self.is_over:
             status = f"TOO LATE: all {self.budget} env steps are taken"
         return [f"{self.task.name}: {self.task.success_rule}", *lines, status, _HELP]

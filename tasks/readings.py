@@ -1,7 +1,7 @@
 """How the observations of gymnasium's spaces are read: as a grid, an image or a vector."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -39,12 +39,17 @@ class Reading:
     Attributes:
         kind, shape, num_values: as in `ObservationSpec`.
         read: N values, stacked as Minari does it, array by array, to (N, *shape).
+        parts: the spaces that are read, by their keys in a Dict or Tuple, which dots join; "" is
+            the space itself.
+        ignored: keys of the parts that are not read.
     """
 
     kind: Kind
     shape: tuple[int, ...]
     num_values: tuple[int, ...] = ()
     read: Callable[[Any], np.ndarray]
+    parts: dict[str, spaces.Space] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
 
 
 class _Same:
@@ -58,6 +63,11 @@ class _Same:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Same) and self.space is other.space
+
+
+def is_goal_conditioned(space: spaces.Space) -> bool:
+    """The environment shows a goal of its own, as those of gymnasium-robotics do."""
+    return isinstance(space, spaces.Dict) and set(space.spaces) >= _GOAL_KEYS
 
 
 def reading_of(space: spaces.Space) -> Reading:
@@ -83,6 +93,15 @@ def _remembered_reading(key: _Same) -> Reading:
 
 def _reading(space: spaces.Space) -> Reading:
     match space:
+        case spaces.Dict():
+            return _of_dict(space)
+        case spaces.Tuple():
+            return _of_parts(space, dict(enumerate(space.spaces)))
+    return replace(_of_one(space), parts={"": space})
+
+
+def _of_one(space: spaces.Space) -> Reading:
+    match space:
         case spaces.Box():
             return _of_box(space)
         case spaces.MultiBinary():
@@ -95,10 +114,6 @@ def _reading(space: spaces.Space) -> Reading:
         case spaces.Discrete():
             low = np.array(space.start, np.int64)
             return _one_hot(space, low, low + int(space.n) - 1)
-        case spaces.Dict():
-            return _of_dict(space)
-        case spaces.Tuple():
-            return _of_parts(space, dict(enumerate(space.spaces)))
     raise ValueError(
         f"observations {space} cannot be taken; allowed are Box, Discrete, MultiDiscrete, "
         "MultiBinary, and Dict or Tuple of these; wrap the environment in a "
@@ -195,7 +210,7 @@ def _one_hot(space: spaces.Space, low: np.ndarray, high: np.ndarray) -> Reading:
 
 def _of_dict(space: spaces.Dict) -> Reading:
     keys = set(space.spaces)
-    if keys >= _GOAL_KEYS:
+    if is_goal_conditioned(space):
         return _of_parts(space, {"observation": space["observation"]})
     if keys >= {"image", "mission"}:
         image = _of_parts(space, {"image": space["image"]})
@@ -214,15 +229,33 @@ def _of_parts(space: spaces.Space, parts: dict[Any, spaces.Space]) -> Reading:
             f"observations {space} hold {len(pictures)} images or grids ({pictures}); one can be "
             "taken; wrap the environment in a gymnasium.FilterObservation that keeps one."
         )
+    chosen = pictures or list(readings)
+    every = space.spaces if isinstance(space, spaces.Dict) else range(len(space.spaces))
+    told = {
+        "parts": {
+            _joined(key, inner): part
+            for key in chosen
+            for inner, part in readings[key].parts.items()
+        },
+        "ignored": (
+            *(str(key) for key in every if key not in chosen),
+            *(_joined(key, inner) for key in chosen for inner in readings[key].ignored),
+        ),
+    }
     if pictures:
         key = pictures[0]
-        return replace(readings[key], read=lambda values: readings[key].read(values[key]))
+        only = readings[key]
+        return replace(only, read=lambda values: only.read(values[key]), **told)
 
     def read(values: Any) -> np.ndarray:
         return np.concatenate([part.read(values[key]) for key, part in readings.items()], axis=1)
 
     width = sum(reading.shape[0] for reading in readings.values())
-    return Reading(kind="vector", shape=(width,), read=read)
+    return Reading(kind="vector", shape=(width,), read=read, **told)
+
+
+def _joined(key: Any, inner: str) -> str:
+    return f"{key}.{inner}" if inner else str(key)
 
 
 def _with_vocabularies(space: spaces.Space, grid: Reading, sizes: tuple[int, ...]) -> Reading:

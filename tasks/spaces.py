@@ -8,7 +8,7 @@
 | Discrete, other MultiDiscrete | vector, one-hot |
 | Dict with "observation", "achieved_goal" and "desired_goal" (gymnasium-robotics) | the first |
 | Dict with "image" and "mission" (MiniGrid) | its image; a grid has MiniGrid's vocabularies |
-| other Dict, Tuple | its only image or grid; without one, all its vectors, end to end |
+| other Dict, Tuple | its only image or grid alone; without one, all its vectors, end to end |
 
 An image may have its channels first; they are moved last. Actions are Discrete, or Box with finite
 bounds, which becomes one vector.
@@ -24,7 +24,9 @@ from tasks.readings import OutOfSpace, check, check_shape, reading_of
 
 __all__ = [
     "OutOfSpace",
+    "are_alike",
     "from_actions",
+    "left_out",
     "spec_of",
     "to_action",
     "to_observation",
@@ -54,6 +56,49 @@ def spec_of(observation_space: spaces.Space, action_space: spaces.Space) -> Obse
         f"actions {action_space} cannot be taken; allowed are Discrete, and Box with finite bounds "
         "low < high; wrap the environment in a gymnasium.ActionWrapper that has such actions."
     )
+
+
+def left_out(space: spaces.Space) -> str:
+    """One line on what is read of the observations and what is not; empty where all is read."""
+    reading = reading_of(space)
+    if not reading.ignored:
+        return ""
+    shape = "x".join(map(str, reading.shape))
+    keys = f"key{'s' * (len(reading.parts) > 1)} {', '.join(reading.parts)}"
+    return (
+        f"observations: {reading.kind} {shape} from {keys}; ignored: {', '.join(reading.ignored)}"
+    )
+
+
+def are_alike(
+    ours: tuple[spaces.Space, spaces.Space], theirs: tuple[spaces.Space, spaces.Space]
+) -> bool:
+    """Whether observations and actions of two environments mean the same.
+
+    The spaces must agree in kind, bounds, first and number of values; their dtypes may differ. Of
+    a Dict or Tuple only the parts count that are read.
+    """
+    seen, others = (reading_of(observed).parts for observed, _ in (ours, theirs))
+    return (
+        list(seen) == list(others)
+        and all(_is_alike(part, others[key]) for key, part in seen.items())
+        and _is_alike(ours[1], theirs[1])
+    )
+
+
+def _is_alike(a: spaces.Space, b: spaces.Space) -> bool:
+    match a, b:
+        case spaces.Box(), spaces.Box():
+            with np.errstate(over="ignore"):  # float64 bounds of what may be float32 elsewhere
+                bounds = [np.float32([space.low, space.high]) for space in (a, b)]
+            return np.array_equal(*bounds)
+        case spaces.Discrete(), spaces.Discrete():
+            return (a.n, a.start) == (b.n, b.start)
+        case spaces.MultiDiscrete(), spaces.MultiDiscrete():
+            return np.array_equal(a.nvec, b.nvec) and np.array_equal(a.start, b.start)
+        case spaces.MultiBinary(), spaces.MultiBinary():
+            return a.shape == b.shape
+    return False
 
 
 def to_observation(space: spaces.Space, value: Any) -> np.ndarray:

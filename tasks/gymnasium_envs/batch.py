@@ -12,7 +12,8 @@ class GymBatch:
     """B environments, each reset with its own seed.
 
     The time limit that an id is registered with is left out: whoever steps them has a limit of
-    their own. An environment that has ended its episode stays as it was then.
+    their own. An environment that has ended its episode stays as it was then, and so does one that
+    is halted.
 
     Args:
         name: the task's, for messages.
@@ -28,6 +29,7 @@ class GymBatch:
         self._worlds = [GymWorld(env_id, time_limit=False) for _ in self.seeds]
         weakref.finalize(self, _close, self._worlds)
         self._num_steps = 0
+        self._over = np.zeros(len(self.seeds), dtype=bool)
         self._moments: list[Moment] = []
         for index, (world, seed) in enumerate(zip(self._worlds, self.seeds, strict=True)):
             try:
@@ -39,11 +41,15 @@ class GymBatch:
         """(B, *spec.shape) observations."""
         return np.stack([moment.observation for moment in self._moments])
 
+    def halt(self, over: np.ndarray) -> None:
+        """Step no further where `over`, (B,) bool."""
+        self._over = self._over | over
+
     def step(self, actions: np.ndarray) -> None:
         """Take one action, (B, *spec.action_shape), in each."""
         self._num_steps += 1
         for index, (world, action) in enumerate(zip(self._worlds, actions, strict=True)):
-            if self._moments[index].is_last:
+            if self._over[index] or self._moments[index].is_last:
                 continue
             try:
                 self._moments[index] = world.act(action)

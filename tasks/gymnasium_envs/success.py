@@ -13,7 +13,8 @@ from tasks.gymnasium_envs.world import Fault, Moment, faults_of
 FLAGS = ("is_success", "success")  # names in `info` for the environment's own opinion
 SUCCESS = "task.success"
 Rule = Callable[[Moment, np.ndarray], bool]
-_OWN, _NEAR = "flag", "tolerance"
+_PAIRS = 1000  # of observations of the data, by which images' unit is measured
+_OWN, NEAR = "flag", "tolerance"
 
 
 def flag_in(info: dict[str, Any]) -> str | None:
@@ -26,33 +27,41 @@ def kind_of_rule(success: str, flag: str | None) -> str:
 
     Args:
         success: as in the config; empty is the flag if there is one, else the tolerance.
-        flag: of the environment.
+        flag: that the environment has shown; some raise it only on success, so "flag" can be asked
+            for without.
 
     Raises:
-        ValueError: it names nothing, or a flag that the environment has not.
+        ValueError: it names nothing.
     """
-    kind = success or (_OWN if flag else _NEAR)
-    if kind == _OWN and not flag:
-        raise ValueError(
-            f"{SUCCESS} = {_OWN}, but the environment's info has none of {', '.join(FLAGS)}; "
-            f"allowed here are {_NEAR}, or module.function of your own."
-        )
-    find_class(kind, {_OWN: flag_in, _NEAR: flag_in}, SUCCESS)
+    kind = success or (_OWN if flag else NEAR)
+    find_class(kind, {_OWN: flag_in, NEAR: flag_in}, SUCCESS)
     return kind
 
 
-def phrase(kind: str, flag: str | None, tolerance: float | None) -> str:
+def _names(flag: str | None) -> tuple[str, ...]:
+    """Under which the flag is looked for."""
+    return (flag,) if flag else FLAGS
+
+
+def phrase(kind: str, flag: str | None, tolerance: float | None, *, pixels: bool) -> str:
     """The rule in words.
 
     Args:
-        tolerance: in standard deviations; None where observations must equal the goal.
+        tolerance: in units that `_within` tells; None where observations must equal the goal.
+        pixels: observations are images.
     """
     if kind == _OWN:
-        return f"the environment's own info[{flag!r}] is true"
-    if kind != _NEAR:
+        own = " or ".join(f"info[{name!r}]" for name in _names(flag))
+        return f"the environment's own {own} is true"
+    if kind != NEAR:
         return f"{kind}(observation, goal, info) is true"
     if tolerance is None:
         return "the observation equals the goal"
+    if pixels:
+        return (
+            f"the observation differs from the goal by at most {tolerance:g} of what two "
+            "observations of the data differ by on average"
+        )
     return (
         f"the observation is within {tolerance:g} standard deviations of the data from the goal, "
         "on average over its numbers"
@@ -65,12 +74,11 @@ def build_rule(
     """Whether a goal (*spec.shape) is reached at a `Moment`; arguments as in `phrase`.
 
     Args:
-        episodes: whose standard deviations are the unit of `tolerance`.
+        episodes: whose observations give the unit of `tolerance`.
     """
     if kind == _OWN:
-        assert flag is not None
-        return partial(_is_flagged, flag)
-    if kind != _NEAR:
+        return partial(_is_flagged, _names(flag))
+    if kind != NEAR:
         return partial(_is_users, kind, find_class(kind, {}, SUCCESS))
     if tolerance is None:
         return _is_equal
@@ -79,8 +87,8 @@ def build_rule(
 
 
 # Functions of the module, not closures: a task goes to other processes, its rule with it.
-def _is_flagged(flag: str, moment: Moment, goal: np.ndarray) -> bool:
-    return bool(moment.info.get(flag, False))
+def _is_flagged(names: tuple[str, ...], moment: Moment, goal: np.ndarray) -> bool:
+    return any(bool(moment.info.get(name)) for name in names)
 
 
 def _is_equal(moment: Moment, goal: np.ndarray) -> bool:
@@ -96,13 +104,29 @@ def _is_users(path: str, function: Callable[..., Any], moment: Moment, goal: np.
 
 
 def _within(tolerance: float, episodes: EpisodeStore) -> Rule:
-    """By the mean absolute difference, in standard deviations of each number in the data.
+    """By the mean absolute difference, over numbers that vary in the data; others say nothing.
 
-    Numbers that never change in the data say nothing, and are left out.
+    Of a vector each number has its standard deviation as unit. An image has one unit for all, the
+    mean difference of random pairs: of a small agent every pixel varies little, and is alike in
+    most observations, so that by their standard deviations it would be near everywhere.
     """
-    spread = episodes.sample().std(axis=0, dtype=np.float64)
-    varies = spread > 0
-    return partial(_is_near, varies, spread[varies], tolerance)
+    seen = episodes.sample()
+    unit = seen.std(axis=0, dtype=np.float64)
+    varies = unit > 0
+    unit = unit[varies]
+    if episodes.spec.kind == "pixels" and varies.any():
+        unit = np.full_like(unit, _mean_difference(seen, varies))
+    return partial(_is_near, varies, unit, tolerance)
+
+
+def _mean_difference(seen: np.ndarray, varies: np.ndarray) -> float:
+    """Of random pairs of (M, *spec.shape), the mean absolute difference where it `varies`."""
+    random = np.random.default_rng(0)
+    pairs = zip(*random.integers(len(seen), size=(2, _PAIRS)), strict=True)
+    apart = [
+        np.abs(seen[a].astype(np.float64) - seen[b])[varies].mean() for a, b in pairs if a != b
+    ]
+    return float(np.mean(apart))
 
 
 def _is_near(

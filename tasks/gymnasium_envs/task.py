@@ -13,8 +13,9 @@ from tasks.gymnasium_envs.batch import GymBatch
 from tasks.gymnasium_envs.behaviour import MakePolicy, RandomWalk, behaviour, wander
 from tasks.gymnasium_envs.pairs import GOAL, PairSource, bins_of, confirmed_seeds, told_seeds
 from tasks.gymnasium_envs.pictures import grid_picture, image_picture, vector_picture
-from tasks.gymnasium_envs.success import Rule, build_rule, flag_in, kind_of_rule, phrase
+from tasks.gymnasium_envs.success import NEAR, Rule, build_rule, flag_in, kind_of_rule, phrase
 from tasks.gymnasium_envs.world import PREFIX, Fault, GymWorld
+from tasks.readings import is_goal_conditioned
 from tasks.seeds import Stream, stream_generator
 from tasks.suite import Bins, Suite, check_episodes_per_bin
 
@@ -36,13 +37,15 @@ class GymTask:
         env_id: as gymnasium takes it, with a module before it if need be.
         layout_seed: 0: what a reset seed fixes is the environment's affair.
         spec: what observations and actions look like.
+        observation_space, action_space: gymnasium's, from which `spec` follows.
         goal: path of `goal(observations (T + 1, *spec.shape), random) -> (*spec.shape)`, given an
             episode of the data; empty takes an observation up to `goal_offset` env steps after
             the episode's start.
         goal_offset: env steps; with a function `goal`, in how many it should be reached.
         success: "flag", "tolerance", or path of `success(observation, goal, info) -> bool`.
-        flag: name in `info` of the environment's own opinion on success; None if it has none.
-        tolerance: in standard deviations of the data; None where observations must equal the goal.
+        flag: name in `info` of the environment's own opinion on success; None if it has shown none.
+        tolerance: in standard deviations of the data, of images as a share of the mean difference
+            of its observations; None where observations must equal the goal.
         episodes: the data; None until there is any.
     """
 
@@ -50,6 +53,8 @@ class GymTask:
     env_id: str
     layout_seed: int
     spec: ObservationSpec
+    observation_space: spaces.Space
+    action_space: spaces.Space
     goal: str
     goal_offset: int
     success: str
@@ -61,7 +66,8 @@ class GymTask:
     @property
     def success_rule(self) -> str:
         """When a goal counts as reached, in words."""
-        return phrase(self.success, self.flag, self.tolerance)
+        pixels = self.spec.kind == "pixels"
+        return phrase(self.success, self.flag, self.tolerance, pixels=pixels)
 
     @property
     def reference(self) -> str:
@@ -195,7 +201,7 @@ class GymTask:
 
     @cached_property
     def _rule(self) -> Rule:
-        episodes = self._data if self.success == "tolerance" else None
+        episodes = self._data if self.success == NEAR else None
         return build_rule(self.success, self.flag, self.tolerance, episodes)
 
     @property
@@ -268,9 +274,12 @@ def make_gym_task(
         env_id=env_id,
         layout_seed=layout_seed,
         spec=world.spec,
+        observation_space=observed,
+        action_space=world.env.action_space,
         goal=goal,
         goal_offset=goal_offset,
-        success=kind_of_rule(success, flag),
+        # A flag would judge the environment's own goal, which the agent is never shown.
+        success=kind_of_rule(success or (NEAR if is_goal_conditioned(observed) else ""), flag),
         flag=flag,
         tolerance=tolerance if numbers else None,
     )

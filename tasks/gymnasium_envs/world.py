@@ -1,8 +1,7 @@
 """One real gymnasium environment, seen and acted in as an `ObservationSpec` says."""
 
 import difflib
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -112,16 +111,18 @@ class GymWorld:
         """Begin the episode of a seed in [0, 2^64)."""
         with faults_of(_ENVIRONMENT):
             raw, info = self.env.reset(seed=seed)
-        return self._moment(raw, dict(info))
+        return self._moment(raw, _checked_info(info))
 
     def step(self, action: Any) -> Moment:
         """Take an action of the environment's own space."""
         with faults_of(_ENVIRONMENT):
             raw, reward, terminated, truncated, info = self.env.step(action)
-        if math.isnan(reward):
-            raise Fault(f"{_ENVIRONMENT} returned the reward {reward}")
-        outcome = {"reward": float(reward), "terminated": terminated, "truncated": truncated}
-        return self._moment(raw, {**info, **outcome})
+        outcome = {
+            "reward": float(_checked_number("reward", reward)),
+            "terminated": bool(_checked_number("terminated", terminated)),
+            "truncated": bool(_checked_number("truncated", truncated)),
+        }
+        return self._moment(raw, {**_checked_info(info), **outcome})
 
     def act(self, action: np.ndarray) -> Moment:
         """Take an action as a stack numbers or scales it, (*spec.action_shape)."""
@@ -136,6 +137,33 @@ class GymWorld:
                 f"{_ENVIRONMENT} returned a wrong observation: {one_line(error)}"
             ) from error
         return Moment(observation=observation, raw=raw, info=info)
+
+
+def _checked_number(name: str, value: Any) -> Any:
+    """The one number, or the one of an array of one, that a step gives under that name.
+
+    Raises:
+        Fault: it is something else, or NaN.
+    """
+    try:
+        given = np.asarray(value)
+        allowed = given.dtype.kind in "biuf" and given.size == 1 and not np.isnan(given).any()
+    except (ValueError, TypeError):
+        allowed = False
+    if not allowed:
+        raise Fault(f"{_ENVIRONMENT} returned {name} = {_short(value)}, which is no number")
+    return given.item()
+
+
+def _checked_info(info: Any) -> dict[str, Any]:
+    """What a reset or a step tells, as a dict of its own.
+
+    Raises:
+        Fault: it is no mapping.
+    """
+    if not isinstance(info, Mapping):
+        raise Fault(f"{_ENVIRONMENT} returned info = {_short(info)}, which is no dict")
+    return dict(info)
 
 
 def checked_action(space: spaces.Space, action: Any) -> np.ndarray | np.generic:

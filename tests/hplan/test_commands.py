@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pygame
 import pytest
 
 from hplan import checkpoint, files, run
@@ -202,3 +203,26 @@ def test_every_make_target_does_something_and_says_what() -> None:
     assert set(targets) == set(phony)
     helped = re.findall(r"^([a-z-]+):.*## ", text, re.MULTILINE)
     assert set(targets) - set(helped) == {"check-interpreter"}
+
+
+def test_an_environment_of_anybodys_is_played_once_it_has_data(
+    command: Command, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    same = "--config tiny --task gym:tests.tasks.gym_corridor:CorridorBox-v0 --task.goal_offset 6"
+    assert "takes its goals from data; collect it first" in refused(f"play {same} --render human")
+    code, _, err = command(f"collect {same} --data.num_episodes 20")
+    assert code == 0, err
+    pygame.display.init()
+    pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=pygame.K_q, unicode="q"))
+    code, _, err = command(f"play {same} --data.num_episodes 20 --render human")
+    assert (code, err) == (0, "")
+
+
+def test_what_is_only_collected_may_be_shorter_than_plans(
+    command: Command, refused: Refused
+) -> None:
+    short = "--config tiny --data.episode_length 5 --data.num_episodes 20"
+    assert "planner.horizon = 8 of level 0" in refused(f"train {short}")
+    code, _, err = command(f"collect {short}")
+    assert (code, err) == (0, "")

@@ -1,5 +1,7 @@
 """Clips: what is drawn is what happened, and depends on seed and update alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -130,8 +132,9 @@ def test_clips_that_are_just_long_enough_pass():
             20,
             # 20 env steps: two steps of 10; one of 13 episodes is that long.
             "level 2 needs clips of 21 observations (2 steps of 10 env steps); 8% of your episodes "
-            "are that long; collect longer episodes (data.episode_length), or lower its "
-            "ratio, rollout_depth or distance_backup",
+            "are that long; the environment ends most of them by itself, whatever "
+            "data.episode_length is; give a policy that keeps them going (data.policy), or lower "
+            "its ratio, rollout_depth or distance_backup",
         ),
         (
             _levels(1, 3),
@@ -157,6 +160,12 @@ def test_clips_too_short_for_the_depth_are_refused(levels, clip_length, expected
     with pytest.raises(ValueError) as error:
         check_clips(_store(), levels, clip_length)
     assert str(error.value) == expected
+
+
+def test_episodes_of_one_length_are_as_long_as_was_asked():
+    store = replace(_store(), lengths=np.full(E, CLIP))
+    with pytest.raises(ValueError, match=r"0% of your .*; collect longer episodes \(data.episode_"):
+        check_clips(store, _levels(1, 5, 2), 20)
 
 
 def test_clips_around_steps_hold_the_first_and_last_steps_more_often():

@@ -16,7 +16,7 @@ from hplan.level_config import level_configs
 from hplan.subgoal_tree import ROOT, load_tree, save_tree
 from hplan.task import Hazardous, Task, Worlds
 from hplan.tree_checks import WITH_EPISODE
-from tests.hplan.line_world import LineTask, line_configs, line_stack, noise, positions
+from tests.hplan.line_world import LineTask, LineWorlds, line_configs, line_stack, noise, positions
 from tests.hplan.stacks import tiny_config, tiny_stack, tiny_task
 
 NUM_EPISODES = 4
@@ -161,6 +161,45 @@ def test_an_episode_ends_where_it_becomes_unsafe_without_success():
         for episode, recording in found.recordings.items():
             ends = {plan.outcome for plan in recording.plans if plan.ended == (3, 4, 3, 6)[episode]}
             assert ("unsafe" if found.unsafe[episode] else "success") in ends
+
+
+class _Brittle(LineWorlds):
+    """Breaks where it is stepped on at a goal, unless it is halted there."""
+
+    goals: np.ndarray
+
+    def __init__(self, starts, goals):
+        super().__init__(starts, np.array(LineTask().moves), None)
+        self.goals, self.over = goals, np.zeros(len(starts), dtype=bool)
+
+    def halt(self, over):
+        self.over = over
+
+    def step(self, actions):
+        assert not (~self.over & (self.states == self.goals)[:, 0]).any(), "stepped on at its goal"
+        before = self.states
+        super().step(actions)
+        self.states = np.where(self.over[:, None], before, self.states)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _BrittleTask(LineTask):
+    goals: np.ndarray
+
+    def batch(self, starts):
+        return _Brittle(starts, self.goals)
+
+
+def test_worlds_that_can_halt_are_not_stepped_on_after_their_episode():
+    starts, goals, budgets = positions(0, 5, 0), positions(2, -4, 40), np.array([20, 20, 7])
+    for run in (
+        lambda task: run_agent(_line_agent(), task, starts, goals, budgets, generator=noise()),
+        lambda task: run_oracle(task, starts, goals, budgets, seed=0),
+    ):
+        found, plain = run(_BrittleTask(goals=goals)), run(LineTask())
+        assert found.success.tolist() == plain.success.tolist() == [True, True, False]
+        assert found.env_steps.tolist() == plain.env_steps.tolist() == [2, 9, 7]
+        assert np.array_equal(found.evaluations, plain.evaluations)
 
 
 def test_an_agent_that_refuses_ends_its_episode_without_a_step():

@@ -13,6 +13,13 @@ from gymnasium import spaces
 LENGTH = 10
 PATH = "tests.tasks.gym_corridor"
 FAILING_STARTS = (5, 6)  # of those that fail, so that some episodes are whole
+WRONG: dict[str, dict[str, Any]] = {  # what a step must not tell
+    "NoReward": {"reward": None},
+    "NanReward": {"reward": np.nan},
+    "Rewards": {"reward": np.array([0.0, 1.0])},
+    "Ends": {"terminated": np.array([True, False])},
+    "NoInfo": {"info": None},
+}
 
 
 def _box(cell: float) -> np.ndarray:
@@ -29,6 +36,7 @@ def _two_digits(cell: float) -> np.ndarray:
     return np.array([int(cell) % 2, int(cell) // 2])
 
 
+_GOALS = ("observation", "achieved_goal", "desired_goal")
 _UNIT = spaces.Box(0.0, 1.0, (3,), np.float32)
 SHOWN: dict[str, tuple[spaces.Space, Any]] = {
     "Box": (_UNIT, _box),
@@ -37,6 +45,10 @@ SHOWN: dict[str, tuple[spaces.Space, Any]] = {
     "Dict": (
         spaces.Dict({"place": _UNIT, "digits": spaces.MultiDiscrete([2, 5])}),
         lambda cell: {"place": _box(cell), "digits": _two_digits(cell)},
+    ),
+    "Goals": (
+        spaces.Dict(dict.fromkeys(_GOALS, _UNIT)),
+        lambda cell: dict.fromkeys(_GOALS, _box(cell)),
     ),
     "Image": (spaces.Box(0, 255, (32, 40, 3), np.uint8), _image),
     "Text": (spaces.Text(5), str),
@@ -49,12 +61,13 @@ class Corridor(gym.Env):
     Args:
         shown: a key of `SHOWN`.
         force: an action is a step in [-2, 2] instead of a number, 1 left or 2 right.
-        fails: "raises" at env step 7, or "nan" at env step 5, where it started in `FAILING_STARTS`.
-        flagged: `info` tells whether the right end is reached.
+        fails: "raises" at env step 7, or at env step 5 "nan" or what `WRONG` tells, where it
+            started in `FAILING_STARTS`.
+        flagged: `info` tells whether the right end is reached; "there" is told only there.
     """
 
     def __init__(
-        self, shown: str, *, force: bool = False, fails: str = "", flagged: bool = False
+        self, shown: str, *, force: bool = False, fails: str = "", flagged: bool | str = False
     ) -> None:
         self.observation_space, self.shown = SHOWN[shown]
         low, high = np.float32([-2.0]), np.float32([2.0])
@@ -78,14 +91,19 @@ class Corridor(gym.Env):
         seen = self.shown(self.cell)
         if failing == "nan" and self.num_steps == 5:
             seen[1] = np.nan
-        return seen, -1.0, self.cell == LENGTH - 1, False, self._info()
+        told = {"reward": -1.0, "terminated": self.cell == LENGTH - 1, "info": self._info()}
+        if failing in WRONG and self.num_steps == 5:
+            told |= WRONG[failing]
+        return seen, told["reward"], told["terminated"], False, told["info"]
 
     @property
     def force(self) -> bool:
         return isinstance(self.action_space, spaces.Box)
 
     def _info(self) -> dict[str, Any]:
-        return {"is_success": self.cell == LENGTH - 1} if self.flagged else {}
+        is_there = self.cell == LENGTH - 1
+        tells = is_there if self.flagged == "there" else self.flagged
+        return {"is_success": is_there} if tells else {}
 
 
 def _register(name: str, **kwargs: Any) -> None:
@@ -97,7 +115,11 @@ for _shown in SHOWN:
     _register(f"{_shown}Force", shown=_shown, force=True)
 _register("Raises", shown="Box", fails="raises")
 _register("Nan", shown="Box", fails="nan")
+for _wrong in WRONG:
+    _register(_wrong, shown="Box", fails=_wrong)
 _register("Flagged", shown="Box", flagged=True)
+_register("FlaggedThere", shown="Box", flagged="there")
+_register("GoalsFlagged", shown="Goals", flagged=True)
 
 
 class Right:

@@ -5,11 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hplan.config import DataConfig
 from hplan.dataset import CollectionStopped
+from hplan.episodes import run_random
 from tasks.collect import collect
 from tasks.gymnasium_envs.behaviour import RESET_SEEDS
 from tasks.gymnasium_envs.pairs import told_seeds
 from tasks.gymnasium_envs.task import make_gym_task
+from tasks.sources import data_source
 from tests.tasks import gym_corridor
 from tests.tasks.corridor_tasks import E, T, corridor, episodes, with_data
 from tests.tasks.gym_corridor import PATH
@@ -83,6 +86,16 @@ def test_an_episode_that_the_environment_ended_stays_as_it_was() -> None:
     assert np.allclose(batch.observe()[:, 0], 0.9)
 
 
+def test_an_episode_that_is_over_is_not_stepped_on() -> None:
+    task = corridor("Raises").with_episodes(with_data(corridor()).episodes)
+    starts, goals = np.arange(20), np.full((20, 3), 9.0, np.float32)
+    cells = np.rint(10 * task.batch(starts).observe()[:, 0])
+    fails = np.isin(cells, gym_corridor.FAILING_STARTS)
+    budgets = np.where(fails, 6, 12)  # they raise at env step 7
+    found = run_random(task, starts, goals, budgets, seed=0)
+    assert 0 < fails.sum() < 20 and found.env_steps.tolist() == budgets.tolist()
+
+
 def test_the_registered_time_limit_ends_episodes_of_data_but_no_evaluation() -> None:
     task = corridor()
     store = task.wander(2, 100, np.random.default_rng(0), f"{PATH}.Left")
@@ -91,6 +104,13 @@ def test_the_registered_time_limit_ends_episodes_of_data_but_no_evaluation() -> 
     for _ in range(31):
         batch.step(np.zeros(2, np.int64))
     assert not any(moment.is_last for moment in batch.states)
+
+
+def test_parts_of_observations_that_are_left_out_are_named_before_data_are_made(capsys) -> None:
+    for task in (corridor("Dict"), make_gym_task("gym:minigrid:MiniGrid-Empty-5x5-v0", 0)):
+        data_source(task, DataConfig(), seed=0)
+    said = "observations: grid 7x7x3 from key image; ignored: direction, mission\n"
+    assert capsys.readouterr().out == said
 
 
 def test_wandering_is_a_function_of_its_arguments() -> None:
@@ -125,9 +145,17 @@ def test_random_walks_persist_and_cover() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shown", "said"), [("Raises", "RuntimeError: the floor gave way at env step 7"),
-                        ("Nan", "nan at")]
-)  # fmt: skip
+    ("shown", "said"),
+    [
+        ("Raises", "RuntimeError: the floor gave way at env step 7"),
+        ("Nan", "nan at"),
+        ("NoReward", "returned reward = None, which is no number at env step 5 of"),
+        ("NanReward", "returned reward = nan, which is no number at env step 5 of"),
+        ("Rewards", "returned reward = array([0., 1.]), which is no number at env step 5 of"),
+        ("Ends", "returned terminated = array([ True, False]), which is no number at env step 5"),
+        ("NoInfo", "returned info = None, which is no dict at env step 5 of"),
+    ],
+)
 def test_an_environment_that_fails_stops_the_collection(shown: str, said: str) -> None:
     task = corridor(shown)
     with pytest.raises(CollectionStopped) as stopped:
@@ -139,7 +167,9 @@ def test_an_environment_that_fails_stops_the_collection(shown: str, said: str) -
     assert kept.num_episodes >= 1 and np.array_equal(kept.frames, whole.frames)
 
 
-@pytest.mark.parametrize(("shown", "step"), [("Raises", 7), ("Nan", 5)])
+@pytest.mark.parametrize(
+    ("shown", "step"), [("Raises", 7), *((name, 5) for name in ("Nan", *gym_corridor.WRONG))]
+)
 def test_an_environment_that_fails_stops_the_evaluation(shown: str, step: int) -> None:
     task = corridor(shown)
     starts = np.arange(20)

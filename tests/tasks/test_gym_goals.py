@@ -1,15 +1,18 @@
 """Any gymnasium environment as a task: goals, what counts as success, and what cannot be sought."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from hplan.dataset import EpisodeStore
 from tasks.gymnasium_envs.behaviour import RESET_SEEDS
 from tasks.gymnasium_envs.task import make_gym_task
 from tests.tasks.corridor_tasks import corridor, episodes, with_data
 from tests.tasks.gym_corridor import PATH
 
 
-@pytest.mark.parametrize("shown", ["Box", "Discrete", "Dict", "ImageForce"])
+@pytest.mark.parametrize("shown", ["Box", "Discrete", "Dict", "GoalsFlagged", "ImageForce"])
 def test_a_goal_is_reached_by_the_actions_of_its_episode(shown: str) -> None:
     task = with_data(corridor(shown, goal_offset=6, tolerance=0.01))
     suite = task.suite(episodes_per_bin=5, seed=0)
@@ -31,15 +34,17 @@ def test_a_goal_is_reached_by_the_actions_of_its_episode(shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "rule"),
+    ("shown", "options", "rule"),
     [
-        ({}, "info['is_success']"),
-        ({"success": "tolerance"}, "within 0.1 standard deviations"),
-        ({"success": f"{PATH}.at_the_end"}, "at_the_end(observation, goal, info) is true"),
+        ("Flagged", {}, "own info['is_success'] is true"),
+        ("FlaggedThere", {"success": "flag"}, "own info['is_success'] or info['success'] is true"),
+        ("FlaggedThere", {}, "within 0.1 standard deviations"),
+        ("Flagged", {"success": "tolerance"}, "within 0.1 standard deviations"),
+        ("Flagged", {"success": f"{PATH}.at_the_end"}, "at_the_end(observation, goal, info) is"),
     ],
 )
-def test_success_is_what_its_rule_says(options: dict[str, str], rule: str) -> None:
-    task = with_data(corridor("Flagged", **options))
+def test_success_is_what_its_rule_says(shown: str, options: dict[str, str], rule: str) -> None:
+    task = with_data(corridor(shown, **options))
     assert rule in task.success_rule
     batch = task.batch(np.arange(4))
     batch.step(np.ones(4, np.int64))
@@ -63,11 +68,38 @@ def test_the_tolerance_is_in_standard_deviations_of_what_varies() -> None:
         assert task.is_success(state, goal[None]).tolist() == [reached]
 
 
+def test_an_image_with_a_small_agent_is_not_near_every_goal() -> None:
+    task = corridor("Image")
+    places = np.random.default_rng(0).permutation(30 * 38)[:400]
+    frames = np.full((400, 32, 40, 3), 30, dtype=np.uint8)
+    for frame, place in zip(frames, places, strict=True):
+        row, column = divmod(place, 38)
+        frame[row : row + 3, column : column + 3] = (250, 60, 60)
+    store = EpisodeStore(
+        frames=frames,
+        frame_index=np.arange(400, dtype=np.int32)[None],
+        actions=np.zeros((1, 399), np.int8),
+        lengths=np.array([399]),
+        spec=task.spec,
+    )
+    task = task.with_episodes(store)
+    states = task.batch(np.zeros(1, np.int64)).states
+    seen = [replace(states[0], observation=frame) for frame in frames[:30]]
+    reached = [
+        [task.is_success(np.array([s]), goal[None])[0] for goal in frames[:30]] for s in seen
+    ]
+    assert np.array_equal(reached, np.eye(30))
+    nearly = frames[:1].copy()
+    nearly[nearly == 250] = 230
+    assert task.is_success(np.array(seen[:1]), nearly).all(), "a shade is within the tolerance"
+
+
 def test_without_a_flag_numbers_have_a_tolerance_and_symbols_none() -> None:
     assert "standard deviations" in corridor("Dict").success_rule
+    assert (
+        "at most 0.1 of what two observations of the data differ" in corridor("Image").success_rule
+    )
     assert corridor("Discrete").success_rule == "the observation equals the goal"
-    with pytest.raises(ValueError, match="task.success = flag, but the environment's info"):
-        corridor(success="flag")
     with pytest.raises(ValueError, match="task.success = 'near' is unknown"):
         corridor(success="near")
     task = with_data(corridor(success=f"{PATH}.never_seen"))

@@ -30,11 +30,17 @@ def _store(name: str = "rooms-tiny", num_episodes: int = E):
     return collect(task, num_episodes=num_episodes, episode_length=T, seed=0)
 
 
+def _origin(store) -> dict:
+    """What is added to the metadata of a store that comes back."""
+    size = {"episodes": store.num_episodes, "steps": store.num_steps}
+    return {"minari": ID, "minari_size": size}
+
+
 def _assert_same(first, second) -> None:
     for name in ("frames", "frame_index", "actions", "lengths"):
         mine, other = getattr(first, name), getattr(second, name)
         assert mine.dtype == other.dtype and np.array_equal(mine, other), name
-    assert (first.spec, first.metadata) == (second.spec, {**second.metadata, "minari": ID})
+    assert (first.spec, first.metadata) == (second.spec, {**second.metadata, **_origin(second)})
 
 
 @pytest.mark.parametrize("kind", SPECS)
@@ -44,7 +50,7 @@ def test_every_kind_of_observation_and_action_comes_back(kind):
     again = import_minari(ID)
     assert same_episodes(again, store)
     assert len(again.frames) == len(joined([store], {}).frames)
-    assert again.metadata == {**store.metadata, "minari": ID}
+    assert again.metadata == {**store.metadata, **_origin(store)}
 
 
 @pytest.mark.parametrize(("name", "num_episodes"), [("rooms-large", E), ("rooms-tiny", 103)])

@@ -1,5 +1,7 @@
 """Minari datasets of other people: read as they are, or refused with one clear line."""
 
+from dataclasses import replace
+
 import gymnasium as gym
 import h5py
 import minari
@@ -8,11 +10,15 @@ import pytest
 from gymnasium.spaces import Box, Dict, Discrete, MultiDiscrete, Text
 from minari.data_collector import EpisodeBuffer
 
+from hplan.collection import collect_dataset
+from hplan.config import Config, DataConfig, TaskConfig
 from hplan.dataset import EpisodeStore
 from hplan.dataset_writer import DatasetWriter
 from tasks import minari_source
 from tasks.minari_source import MinariSource, import_minari
+from tasks.sources import data_source
 from tasks.spaces import spec_of, to_observation
+from tests.tasks.corridor_tasks import corridor
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is set to None", "ignore:env_spec is None")
 ID, LENGTHS = "others/walks-v0", (3, 7, 5)
@@ -50,6 +56,18 @@ def _stacked(space, values):
     return values if isinstance(space, Text) else np.stack(values)
 
 
+def _buffer(number, seed, observations, actions):
+    return EpisodeBuffer(
+        id=number,
+        seed=seed,
+        observations=observations,
+        actions=actions,
+        rewards=np.zeros(len(actions)),
+        terminations=np.zeros(len(actions), bool),
+        truncations=np.arange(1, len(actions) + 1) == len(actions),
+    )
+
+
 def _write(space, acted=PUSH, *, seeds=(11, 2**63 + 5, 13), change=None):
     """A dataset of three episodes; gives what was seen and done in each."""
     space.seed(0)
@@ -59,15 +77,7 @@ def _write(space, acted=PUSH, *, seeds=(11, 2**63 + 5, 13), change=None):
     if change:
         change(seen, taken)
     buffers = [
-        EpisodeBuffer(
-            id=number,
-            seed=seed,
-            observations=_stacked(space, observations),
-            actions=actions,
-            rewards=np.zeros(len(actions)),
-            terminations=np.zeros(len(actions), bool),
-            truncations=np.arange(1, len(actions) + 1) == len(actions),
-        )
+        _buffer(number, seed, _stacked(space, observations), actions)
         for number, (observations, actions, seed) in enumerate(zip(seen, taken, seeds, strict=True))
     ]
     minari.create_dataset_from_buffers(
@@ -100,6 +110,7 @@ def test_the_origin_is_told_with_the_seeds_if_all_are_known():
     assert MinariSource(dataset_id=ID).metadata() == {
         "task": ID,
         "minari": ID,
+        "minari_size": {"episodes": 3, "steps": sum(LENGTHS)},
         "behaviour": {"policy": "not told"},
         "reset_seeds": [11, 2**63 + 5, 13],
     }
@@ -126,6 +137,29 @@ def test_it_is_converted_some_episodes_at_a_time(monkeypatch, tmp_path):
     assert source.held_out(5, 0) is None
 
 
+def test_a_dataset_that_has_grown_is_not_what_was_converted(tmp_path):
+    task = corridor()
+    seen, taken = _write(task.observation_space, task.action_space)
+    asked = DataConfig(minari=ID, folder=str(tmp_path / "data"))
+    config = Config(task=TaskConfig(name=task.name), data=asked)
+
+    def converted(config):
+        source = data_source(task, asked, seed=0)  # as another process would open it
+        return collect_dataset(config, task, source)
+
+    folder = converted(config)
+    assert converted(config) == folder
+    more = _buffer(3, 17, np.stack(seen[1]), taken[1])
+    minari.load_dataset(ID).update_dataset_from_buffer([more])
+    with pytest.raises(ValueError) as error:
+        converted(config)
+    assert f"dataset {folder} was collected with episodes = 3, by now it is 4; delete the" in str(
+        error.value
+    )
+    by_name = replace(config, data=replace(asked, folder=str(folder)))
+    assert EpisodeStore.load(converted(by_name)).num_episodes == 3
+
+
 def test_the_task_of_another_environment_is_refused():
     _write(SPEED)
     source = MinariSource(
@@ -138,6 +172,59 @@ def test_the_task_of_another_environment_is_refused():
     assert "task 'gym:Other-v0' has ObservationSpec(kind='vector'" in said
     same = MinariSource(dataset_id=ID, task_name="a", task_spec=spec_of(SPEED, PUSH))
     assert next(same.chunks(0)).num_episodes == 3
+
+
+def _for(observed, acted):
+    """The dataset, as data of a task with these spaces."""
+    return MinariSource(
+        dataset_id=ID,
+        task_name="gym:Other-v0",
+        task_spec=spec_of(observed, acted),
+        task_spaces=(observed, acted),
+    )
+
+
+MOVES = Discrete(3, start=5)
+DIGITS = MultiDiscrete([2, 3])
+
+
+@pytest.mark.parametrize(
+    ("held", "acted", "wanted", "done"),
+    [
+        (SPEED, MOVES, SPEED, Discrete(3)),
+        (Box(-50, 50, (2,), np.float64), MOVES, Box(-1, 1, (2,), np.float32), MOVES),
+        (DIGITS, MOVES, Discrete(5), MOVES),
+        (DIGITS, MOVES, MultiDiscrete([2, 3], start=[1, 0]), MOVES),
+        (SPACES["parts"], MOVES, Dict({"a": SPEED, "b": Discrete(4)}), MOVES),
+        (SPACES["parts"], MOVES, Dict({"speed": SPEED, "place": Discrete(4, start=1)}), MOVES),
+    ],
+)
+def test_other_spaces_are_refused_though_a_stack_would_see_the_same(held, acted, wanted, done):
+    assert spec_of(held, acted) == spec_of(wanted, done)
+    _write(held, acted)
+    with pytest.raises(ValueError) as error:
+        _for(wanted, done).metadata()
+    said = str(error.value)
+    assert f"Minari dataset {ID} has observations {held} and actions {acted}, task " in said
+    assert f"'gym:Other-v0' has observations {wanted} and actions {done}; give" in said
+    assert _for(held, acted).metadata()["task"] == ID
+
+
+def test_the_data_of_a_gymnasium_task_must_have_its_spaces():
+    task, asked = corridor(), DataConfig(minari=ID)
+    _write(task.observation_space, Discrete(2))
+    with pytest.raises(ValueError, match=r"actions Discrete\(2\), task .* Discrete\(2, start=1\)"):
+        data_source(task, asked, seed=0).metadata()
+
+
+def test_dtypes_and_parts_that_are_not_read_may_differ():
+    far = Box(-np.pi, 1.0, (3,), np.float64)
+    held = Dict({"observation": far, "achieved_goal": SPEED, "desired_goal": SPEED})
+    other = Box(-1, 1, (4,), np.float32)
+    near = Box(-np.pi, 1.0, (3,), np.float32)
+    wanted = Dict({"observation": near, "achieved_goal": other, "desired_goal": other})
+    _write(held)
+    assert next(_for(wanted, Box(-1, 1, (2,), np.float64)).chunks(0)).num_episodes == 3
 
 
 def test_spaces_that_cannot_be_taken_are_refused():

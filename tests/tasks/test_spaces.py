@@ -18,6 +18,7 @@ from hplan.dataset import ObservationSpec
 from tasks.spaces import (
     OutOfSpace,
     from_actions,
+    left_out,
     spec_of,
     to_action,
     to_observation,
@@ -76,6 +77,39 @@ def test_what_becomes_of_observations(space, kind, shape, num_values):
     seen = np.stack([to_observation(space, value) for value in values])
     assert seen.shape == (3, *shape) and seen.dtype == spec.dtype
     assert len(np.unique(seen, axis=0)) > 1 or shape == (1,)
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        (Dict({"a": Discrete(3), "b": Tuple([Discrete(2), Box(-1, 1, (2,))])}), ""),
+        (
+            Dict({"grid": Box(0, 6, (5, 7), np.int64), "inventory": MultiDiscrete([3, 3])}),
+            "observations: grid 5x7x1 from key grid; ignored: inventory",
+        ),
+        (
+            Dict({"view": Dict({"eye": Box(0, 255, (64, 48, 3), np.uint8), "at": Discrete(2)})}),
+            "observations: pixels 64x48x3 from key view.eye; ignored: view.at",
+        ),
+        (
+            Dict(
+                {
+                    "observation": Dict({"a": Discrete(2), "b": Discrete(3)}),
+                    "achieved_goal": Discrete(2),
+                    "desired_goal": Discrete(2),
+                }
+            ),
+            "observations: vector 5 from keys observation.a, observation.b; "
+            "ignored: achieved_goal, desired_goal",
+        ),
+        (
+            Tuple([Discrete(4), MultiBinary([5, 7])]),
+            "observations: grid 5x7x1 from key 1; ignored: 0",
+        ),
+    ],
+)
+def test_parts_that_are_not_read_are_named(space, said):
+    assert left_out(space) == said
 
 
 def test_numbers_are_kept():
