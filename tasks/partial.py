@@ -11,7 +11,7 @@ from hplan.dataset import EpisodeStore, ObservationSpec
 from hplan.task import GoalsOfManyLooks, Hazardous, KnownDistances, Solvable, Worlds
 from tasks.distinct import distinct
 from tasks.doors_task import DoorsTask
-from tasks.egocentric import VIEW, egocentric
+from tasks.egocentric import CORNER, VIEW, Cell, egocentric
 from tasks.pictures import grid_picture
 from tasks.suite import Bins, Pairs, Suite
 from tasks.task import Task
@@ -91,8 +91,10 @@ class PartialTask:
 
     @property
     def behaviour(self) -> dict[str, Any]:
-        """The behaviour policy's name and parameters."""
-        return self.full.behaviour
+        """The behaviour policy's name and parameters, and what else decides what is seen."""
+        if not isinstance(self.full, _Pocketed):
+            return self.full.behaviour
+        return {**self.full.behaviour, "pocket": self.full.pocket}
 
     @property
     def episodes_per_chunk(self) -> int:
@@ -110,7 +112,8 @@ class PartialTask:
 
     def see(self, grids: np.ndarray) -> np.ndarray:
         """Views (B, 7, 7, 3) of full grids (B, width, height, 3)."""
-        return egocentric(grids, see_through_walls=self.see_through_walls)
+        pocket = self.full.pocket if isinstance(self.full, _Pocketed) else CORNER
+        return egocentric(grids, see_through_walls=self.see_through_walls, pocket=pocket)
 
     def observe(self, states: np.ndarray) -> np.ndarray:
         """Encode states or goals as views, (B, 7, 7, 3) uint8."""
@@ -189,6 +192,13 @@ class PartialTask:
 @runtime_checkable
 class _Labelled(Protocol):
     def labelled_states(self, name: str) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+@runtime_checkable
+class _Pocketed(Protocol):
+    @property
+    def pocket(self) -> tuple[Cell, ...]:
+        """Cells that show what the agent carries, in the order in which it comes by it."""
 
 
 def partial_view(task: Any, *, see_through_walls: bool = False) -> PartialTask:

@@ -10,7 +10,16 @@ from tasks.collect import EPISODES_PER_CHUNK
 from tasks.readings import MINIGRID_VALUES
 from tasks.seeds import LARGEST_SEED, Stream, stream_generator
 from tasks.suite import Bins, Pairs, Suite, check_episodes_per_bin
-from tasks.trip.districts import ENTRIES, HEIGHT, SEAT, WIDTH, District
+from tasks.trip.districts import (
+    ENTRIES,
+    GATE_CELL,
+    HEIGHT,
+    PASSPORT_CELL,
+    SEAT,
+    TICKET_CELL,
+    WIDTH,
+    District,
+)
 from tasks.trip.oracle import onward, optimal_actions, steps_to
 from tasks.trip.picture import caption, trip_picture
 from tasks.trip.sight import TripBatch, observe, sight
@@ -57,6 +66,8 @@ class TripTask:
     success_rule = "the agent is in the goal's cell of the goal's district"
     reference = "of an oracle in that draw, which replans with what it has seen"
     episodes_per_chunk = EPISODES_PER_CHUNK
+    # In the order in which one comes by them: the last one tells that there are those before.
+    pocket = (TICKET_CELL, PASSPORT_CELL, GATE_CELL)
 
     @property
     def spec(self) -> ObservationSpec:
