@@ -71,6 +71,11 @@ class DoorsTask:
         """Episodes drawn from one stream of random numbers."""
         return self.rooms.episodes_per_chunk
 
+    @property
+    def reachable_states(self) -> np.ndarray:
+        """(S, 3) int64: those of `rooms`, which look the same whatever is shut."""
+        return self.rooms.reachable_states
+
     def wander(
         self,
         num_episodes: int,

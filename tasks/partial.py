@@ -9,6 +9,7 @@ from minigrid.core.constants import OBJECT_TO_IDX
 
 from hplan.dataset import EpisodeStore, ObservationSpec
 from hplan.task import GoalsOfManyLooks, Hazardous, KnownDistances, Solvable, Worlds
+from tasks.coverage import ListsStates
 from tasks.distinct import distinct
 from tasks.doors_task import DoorsTask
 from tasks.egocentric import CORNER, VIEW, Cell, egocentric
@@ -129,6 +130,11 @@ class PartialTask:
         return self.see(looks.reshape(-1, *looks.shape[2:])).reshape(
             *looks.shape[:2], VIEW, VIEW, 3
         )
+
+    @property
+    def reachable_states(self) -> np.ndarray | None:
+        """(S, ...): the full task's; None where it does not know them."""
+        return self.full.reachable_states if isinstance(self.full, ListsStates) else None
 
     def wander(
         self,

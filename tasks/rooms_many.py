@@ -100,6 +100,11 @@ class RoomsMany:
             "mirrored": self.is_mirrored,
         }
 
+    @property
+    def reachable_states(self) -> np.ndarray:
+        """(S, 4) int64: all of the layouts of the data, which come first among `worlds`."""
+        return self.training_worlds.all_states
+
     def wander(
         self,
         num_episodes: int,

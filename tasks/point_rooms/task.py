@@ -9,7 +9,7 @@ import numpy as np
 from hplan.dataset import EpisodeStore, ObservationSpec
 from tasks.collect import behaviour_of
 from tasks.point_rooms.paths import SUCCESS_RADIUS, CellPaths, at_goal, steps_bound
-from tasks.point_rooms.pixels import SIDE, draw, picture
+from tasks.point_rooms.pixels import SIDE, draw, picture, places
 from tasks.point_rooms.roam import Roamer, roam
 from tasks.point_rooms.world import MAX_SPEED, PointWorld, check_actions
 from tasks.seeds import Stream, stream_generator
@@ -76,6 +76,17 @@ class PointRoomsTask:
     def episodes_per_chunk(self) -> int:
         """That are drawn from one stream of random numbers, and kept at once."""
         return EPISODES_PER_CHUNK[self.view]
+
+    @property
+    def num_places(self) -> int:
+        """Free cells of the world."""
+        return len(self.world.cells)
+
+    def places(self, obs: np.ndarray) -> np.ndarray:
+        """(B,) int64: the free cell, a row of `world.cells`, that observations (B, ...) show."""
+        if self.view == "pixels":
+            return self.world.cells_of(places(self.world, obs))
+        return self.world.cells_of((obs.astype(np.float64) + self._middle) / self._scale)
 
     def wander(
         self,

@@ -22,6 +22,7 @@ from tasks.trip.districts import (
 )
 from tasks.trip.oracle import onward, optimal_actions, steps_to
 from tasks.trip.picture import caption, trip_picture
+from tasks.trip.reachable import reachable_states
 from tasks.trip.sight import TripBatch, observe, sight
 from tasks.trip.travellers import Travellers, anywhere, travel
 from tasks.trip.world import (
@@ -98,6 +99,11 @@ class TripTask:
     def budget(self) -> int:
         """Env steps that are allowed in the bin of the longest journeys."""
         return BUDGET_FACTOR * self.bins[-1][2] + BUDGET_EXTRA
+
+    @property
+    def reachable_states(self) -> np.ndarray:
+        """(S, NUM_COLUMNS) int64: one for each look that a traveller can come to see."""
+        return reachable_states()
 
     def wander(
         self,
