@@ -141,11 +141,23 @@ def visited(task: Any, frames: np.ndarray) -> dict[str, Any]:
     return {"visited": share, "reachable": number, "reachable_kind": kind}
 
 
-def dataset_coverage(folder: Path, task: Any, needs: Sequence[int]) -> dict[str, Any]:
-    """What a dataset on disk covers; kept beside it as `coverage.json`."""
+def write_coverage(folder: Path, task: Any, needs: Sequence[int]) -> list[str]:
+    """Measures a dataset on disk, keeps the report beside it as `coverage.json`.
+
+    Args:
+        folder: of the dataset.
+        task, needs: as in `coverage`.
+
+    Returns:
+        Lines for a person: how much it is, and what it covers.
+    """
     report = coverage(stored_chunks(folder), task, needs)
     write_atomically(folder / COVERAGE_FILE, json.dumps(report, indent=1) + "\n")
-    return report
+    total = (
+        f"{report['num_episodes']} episodes, {report['num_steps']} env steps, "
+        f"{report['distinct_observations']} distinct observations"
+    )
+    return [total, *coverage_lines(report)]
 
 
 def coverage_lines(report: dict[str, Any]) -> list[str]:
