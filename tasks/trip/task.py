@@ -24,7 +24,7 @@ from tasks.trip.oracle import onward, optimal_actions, steps_to
 from tasks.trip.picture import caption, trip_picture
 from tasks.trip.reachable import reachable_states
 from tasks.trip.sight import TripBatch, observe, sight
-from tasks.trip.travellers import Travellers, anywhere, travel
+from tasks.trip.travellers import UNWRITTEN, Travellers, anywhere, travel
 from tasks.trip.world import (
     DISTRICT,
     HEADING,
@@ -36,7 +36,7 @@ from tasks.trip.world import (
     check_states,
     step,
 )
-from tasks.wander import wanderer_of
+from tasks.wander import less_as_before, wanderer_of
 
 BUDGET_FACTOR, BUDGET_EXTRA = 3, 20  # env steps allowed: so many times the bin's longest, and more
 _LONGEST_PAIR = 350  # env steps between a validation pair's start and goal
@@ -82,7 +82,8 @@ class TripTask:
     @property
     def behaviour(self) -> dict[str, Any]:
         """The behaviour policy's name and parameters."""
-        return {"policy": "tasks.trip.travellers.Travellers", **asdict(self.travellers)}
+        policy = {"policy": "tasks.trip.travellers.Travellers", **asdict(self.travellers)}
+        return less_as_before(policy, UNWRITTEN)
 
     @property
     def goal(self) -> np.ndarray:
