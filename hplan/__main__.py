@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hplan.arguments import Arguments
-from hplan.collection import clip_lengths, collect_dataset, dataset_folder, episodes, load_episodes
+from hplan.collection import collect_and_tell, dataset_folder, episodes, load_episodes
 from hplan.command_line import read_config
 from hplan.config import Config, task_options
 from hplan.inspection import TREE, WATCH
@@ -42,19 +42,12 @@ def collect(arguments: Arguments) -> None:
     config = read_config(arguments)
     if config_printed(arguments, config):
         return
-    from tasks.coverage import coverage_lines, dataset_coverage
+    from tasks.coverage import write_coverage
     from tasks.sources import data_source
 
     task = _task(config)
-    already = dataset_folder(config).exists()
-    folder = collect_dataset(config, task, data_source(task, config.data, seed=config.seed))
-    report = dataset_coverage(folder, task, clip_lengths(config))
-    say(
-        f"collect: {'found' if already else 'wrote'} {folder}: {report['num_episodes']} episodes, "
-        f"{report['num_steps']} env steps, {report['distinct_observations']} distinct observations"
-    )
-    for line in coverage_lines(report):
-        say(line)
+    source = data_source(task, config.data, seed=config.seed)
+    collect_and_tell(config, task, source, write_coverage, again=True)
 
 
 def train(arguments: Arguments) -> None:
@@ -78,6 +71,7 @@ def train(arguments: Arguments) -> None:
     from hplan.task import with_goals
     from hplan.trainer import Interrupted
     from levels.build import build_levels
+    from tasks.coverage import write_coverage
     from tasks.sources import data_source
 
     task = _task(config)
@@ -85,7 +79,7 @@ def train(arguments: Arguments) -> None:
     source = data_source(task, config.data, seed=config.seed)
     build_levels(level_configs(config.hierarchy), task.spec)  # or a refusal, before data are made
     check_settings(config)
-    store = episodes(config, task, source)
+    store = load_episodes(collect_and_tell(config, task, source, write_coverage), task)
     task = with_goals(task, store)
     module = build_training(config, task, store)
     total = config.training.num_updates

@@ -1,7 +1,7 @@
 """Where a run's episodes come from: a folder of earlier ones, the task itself, or other people."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -11,6 +11,7 @@ import numpy as np
 from hplan.config import Config
 from hplan.files import as_file_name
 from hplan.level_config import level_configs, strides
+from hplan.run import is_main_process
 from hplan.shell import Stopped, say
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from hplan.objective import ClipBatch
     from hplan.task import Task
 
+Report = Callable[[Path, Any, Sequence[int]], list[str]]
 HELD_OUT_SEED = 1_000_003  # added to the seed: episodes that no training run sees
 HELD_OUT_EPISODES = 256
 HELD_OUT_SHARE = 20  # of a dataset that nobody can add to, one episode in so many
@@ -104,6 +106,26 @@ def collect_dataset(config: Config, task: Reads, source: Source) -> Path:
             say(f"data: {folder} is missing; collecting it{had}")
             _fill(writer, source)
             writer.finish()
+    return folder
+
+
+def collect_and_tell(
+    config: Config, task: Reads, source: Source, report: Report, *, again: bool = False
+) -> Path:
+    """`collect_dataset`, and says what the episodes cover if they are new.
+
+    Args:
+        report: of the folder, the task and each level's env steps of a clip, makes lines: how much
+            it is, and what it covers. In one process, however many train together.
+        again: says it of episodes that were there, too.
+    """
+    already = dataset_folder(config).exists()
+    folder = collect_dataset(config, task, source)
+    if is_main_process() and (again or not already):
+        total, *lines = report(folder, task, clip_lengths(config))
+        say(f"collect: {'found' if already else 'wrote'} {folder}: {total}")
+        for line in lines:
+            say(line)
     return folder
 
 

@@ -4,6 +4,7 @@ Files are laid over each other in the order given, `configs/default.yaml` first;
 beside them wins wherever it stands. A complete file, such as a run saves, stands alone. A
 dictionary (as `hierarchy.overrides`) is merged key by key; a key set to null is dropped. A setting
 of the template, `hierarchy.level`, holds for every level: it drops an override of it further below.
+Where the partial view is typed, the bottom encoder that a file names for the full view gives way.
 """
 
 import difflib
@@ -21,6 +22,7 @@ from jsonargparse import ArgumentParser, set_parsing_settings
 from hplan.arguments import OVERRIDES, Arguments, read_arguments
 from hplan.config import Config, groups, leaves
 from hplan.limits import check_config
+from hplan.suited import ENCODER, remembering
 
 TEMPLATE = "hierarchy.level"
 CONFIG_FOLDER = Path(__file__).resolve().parent.parent / "configs"
@@ -55,10 +57,14 @@ def read_config(arguments: Arguments, *, base: dict[str, Any] | None = None) -> 
             overrides[name[len(OVERRIDES) + 1 :]] = _read_value(name, text)
         else:
             plain[name] = text
+    viewed = settings.get("task", {}).get("view")
     settings = _without_overrides(settings, plain)
     settings = _merged(settings, {"hierarchy": {"overrides": overrides}})
     config = _parsed(settings, [f"--{name}={text}" for name, text in plain.items()])
     check_config(config)
+    typed = ENCODER in overrides or f"{TEMPLATE}.{ENCODER}" in plain
+    if config.task.view == "partial" and viewed != "partial" and not typed:
+        config = remembering(config)
     return config
 
 

@@ -5,13 +5,16 @@ from typing import Any
 
 from hplan.config import Config
 from hplan.dataset import ObservationSpec
-from hplan.level_config import HierarchyConfig, level_configs
+from hplan.level_config import HierarchyConfig, LevelConfig, level_configs
 from hplan.limits import CONTINUOUS_SEARCHES, DISCRETE_SEARCHES, check_config, check_horizons
 
 AUTO = "auto"
+MEMORY = "recurrent"
+MAP = "map"
+ENCODER = "model.encoder"
 SEARCH = "planner.search"
 ABOVE = {
-    "model.encoder": "mlp",
+    ENCODER: "mlp",
     "model.action_encoder": "gaussian",
     "model.predictor": "residual_mlp",
     SEARCH: "cem",
@@ -26,12 +29,13 @@ def suited(config: Config, spec: ObservationSpec) -> Config:
     """`config` with every `auto` replaced by what suits observations and actions of `spec`.
 
     Raises:
-        ValueError: the bottom's search does not fit the actions, or a horizon the episodes.
+        ValueError: the bottom's search does not fit the actions, a horizon the episodes, or a part
+            needs the full view.
     """
     numbered = bool(spec.num_actions)
     bottom = {
         # Of a part of the world, only a memory makes a state.
-        "model.encoder": "recurrent" if config.task.view == "partial" else ENCODERS[spec.kind],
+        ENCODER: MEMORY if config.task.view == "partial" else ENCODERS[spec.kind],
         "model.action_encoder": "one_hot" if numbered else "box",
         "model.predictor": "bilinear" if numbered else "residual_mlp",
         SEARCH: "beam" if numbered else "cem",
@@ -55,7 +59,10 @@ def suited(config: Config, spec: ObservationSpec) -> Config:
     config = replace(config, hierarchy=replace(hierarchy, overrides=overrides))
     check_config(config)
     check_horizons(config)
-    search = level_configs(config.hierarchy)[0].planner.search
+    levels = level_configs(config.hierarchy)
+    if config.task.view == "partial":
+        _refuse_maps(levels, config.task.name)
+    search = levels[0].planner.search
     unfit = CONTINUOUS_SEARCHES if numbered else DISCRETE_SEARCHES
     if search in unfit:
         fit = DISCRETE_SEARCHES if numbered else CONTINUOUS_SEARCHES
@@ -65,6 +72,30 @@ def suited(config: Config, spec: ObservationSpec) -> Config:
             f"{', '.join(fit)}, auto, or module.function of your own"
         )
     return config
+
+
+def remembering(config: Config) -> Config:
+    """`config`, whose bottom encoder was named for the full view, for the partial one.
+
+    The bottom's encoder is then left to the task; one of the user's own stays, it may remember.
+    """
+    first, *above = _values(config.hierarchy, ENCODER)
+    if first == MEMORY or "." in first:
+        return config
+    overrides = {**config.hierarchy.overrides, ENCODER: [AUTO, *(above or [first])]}
+    return replace(config, hierarchy=replace(config.hierarchy, overrides=overrides))
+
+
+def _refuse_maps(levels: list[LevelConfig], task: str) -> None:
+    """Refuses parts that read a map of all cells off what is seen."""
+    for k, level in enumerate(levels):
+        for part, name in vars(level.model).items():
+            if name == MAP:
+                raise ValueError(
+                    f"model.{part} = {MAP} of level {k} reads the whole grid, of which task.view = "
+                    f"partial shows 7 x 7 cells; take the parts of --config default --task {task}, "
+                    "or task.view = full"
+                )
 
 
 def _values(hierarchy: HierarchyConfig, path: str) -> list[Any]:

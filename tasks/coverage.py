@@ -17,15 +17,31 @@ from tasks.simulator import GridWorld
 COVERAGE_FILE = "coverage.json"
 _MOST_LANDMARKS = 32
 _MOST_STATES = 20_000
+_AT_ONCE = 1000  # observations
 
 
 @runtime_checkable
-class CountsStates(Protocol):
-    """A task that knows how many states there are, each of which looks different."""
+class ListsStates(Protocol):
+    """A task that knows all its states."""
 
     @property
-    def num_reachable_states(self) -> int:
-        """States that an agent can come to be in."""
+    def reachable_states(self) -> np.ndarray | None:
+        """(S, ...) all that an agent can come to be in; None where it does not know after all."""
+
+    def observe(self, states: np.ndarray) -> np.ndarray:
+        """What they look like."""
+
+
+@runtime_checkable
+class HasPlaces(Protocol):
+    """A task whose states cannot be numbered, but whose places can."""
+
+    @property
+    def num_places(self) -> int:
+        """Free cells."""
+
+    def places(self, obs: np.ndarray) -> np.ndarray:
+        """(B,) int64: the cell that each observation shows."""
 
 
 @runtime_checkable
@@ -55,24 +71,27 @@ def coverage(chunks: Iterable[EpisodeStore], task: Any, needs: Sequence[int]) ->
 
     Args:
         chunks: stores with the same `frames`, as `hplan.dataset_files.stored_chunks` gives them.
-        task: may be `CountsStates`, `KnowsDistances`, `HasGridWorld`.
+        task: may be `ListsStates` or `HasPlaces`, `KnowsDistances`, `HasGridWorld`.
         needs: for each level, bottom first, env steps of a clip that it learns from.
 
     Returns:
         Plain data: num_episodes, num_steps, distinct_observations, distinct_per_episode (mean),
-        reachable_states, visited (share of them; None where not known), longest_joined,
-        longest_joined_by ("shortest way" or "env steps"), and for each level in `clips` its
-        env_steps, clips, and share of the episodes that hold one.
+        visited (share of what is reachable), reachable (its number), reachable_kind ("reachable
+        states", "reachable observations" where some states look alike, "free cells"), all None
+        where not known, longest_joined, longest_joined_by ("shortest way" or "env steps"), and for
+        each level in `clips` its env_steps, clips, and share of the episodes that hold one.
     """
     num_episodes = num_steps = num_distinct = num_frames = joined_by_walk = 0
     clips, holders = np.zeros((2, len(needs)), np.int64)
     joined: float | None = None
+    seen: dict[str, Any] = {}
     distances: np.ndarray | None = None
     for number, chunk in enumerate(chunks):
         if number == 0:
             num_frames = len(chunk.frames)
             is_grid = chunk.spec.kind == "grid"
             distances = _frame_distances(task, chunk.frames) if is_grid else None
+            seen = visited(task, chunk.frames)
         num_episodes += chunk.num_episodes
         num_steps += chunk.num_steps
         num_distinct += int(_distinct_per_episode(chunk).sum())
@@ -81,14 +100,12 @@ def coverage(chunks: Iterable[EpisodeStore], task: Any, needs: Sequence[int]) ->
         joined_by_walk = max(joined_by_walk, _longest_walk(chunk))
         if distances is not None:
             joined = max(joined or 0.0, _longest_joined(chunk, distances))
-    reachable = _reachable_states(task)
     return {
         "num_episodes": num_episodes,
         "num_steps": num_steps,
         "distinct_observations": num_frames,
         "distinct_per_episode": num_distinct / num_episodes,
-        "reachable_states": reachable,
-        "visited": num_frames / reachable if reachable else None,
+        **seen,
         "longest_joined": joined_by_walk if joined is None else joined,
         "longest_joined_by": "env steps" if joined is None else "shortest way",
         "clips": [
@@ -98,40 +115,72 @@ def coverage(chunks: Iterable[EpisodeStore], task: Any, needs: Sequence[int]) ->
     }
 
 
-def dataset_coverage(folder: Path, task: Any, needs: Sequence[int]) -> dict[str, Any]:
-    """What a dataset on disk covers; kept beside it as `coverage.json`."""
+def visited(task: Any, frames: np.ndarray) -> dict[str, Any]:
+    """How much of what is reachable a dataset shows.
+
+    Args:
+        task: may be `ListsStates` or `HasPlaces`.
+        frames: (U, *obs_shape) its distinct observations.
+
+    Returns:
+        visited, reachable and reachable_kind of `coverage`.
+    """
+    share = number = kind = None
+    if isinstance(task, HasPlaces):
+        chunks = np.array_split(frames, 1 + len(frames) // _AT_ONCE)
+        cells = set().union(*(task.places(chunk).tolist() for chunk in chunks))
+        number, kind = task.num_places, "free cells"
+        share = len(cells) / number
+    elif isinstance(task, ListsStates) and (states := task.reachable_states) is not None:
+        looks: set[bytes] = set()
+        for chunk in np.array_split(states, 1 + len(states) // _AT_ONCE):
+            looks.update(look.tobytes() for look in task.observe(chunk))
+        what = "states" if len(looks) == len(states) else "observations"
+        number, kind = len(looks), f"reachable {what}"
+        share = sum(frame.tobytes() in looks for frame in frames) / number
+    return {"visited": share, "reachable": number, "reachable_kind": kind}
+
+
+def write_coverage(folder: Path, task: Any, needs: Sequence[int]) -> list[str]:
+    """Measures a dataset on disk, keeps the report beside it as `coverage.json`.
+
+    Args:
+        folder: of the dataset.
+        task, needs: as in `coverage`.
+
+    Returns:
+        Lines for a person: how much it is, and what it covers.
+    """
     report = coverage(stored_chunks(folder), task, needs)
     write_atomically(folder / COVERAGE_FILE, json.dumps(report, indent=1) + "\n")
-    return report
+    total = (
+        f"{report['num_episodes']} episodes, {report['num_steps']} env steps, "
+        f"{report['distinct_observations']} distinct observations"
+    )
+    return [total, *coverage_lines(report)]
 
 
 def coverage_lines(report: dict[str, Any]) -> list[str]:
     """The report as lines for a person."""
     if report["visited"] is None:
-        visited = f"{report['distinct_observations']} distinct observations"
+        share = f"{report['distinct_observations']} distinct observations of an unknown number"
     else:
-        visited = (
-            f"{report['visited']:.1%} of the {report['reachable_states']} reachable states visited"
-        )
-    by = "on the shortest way" if report["longest_joined_by"] == "shortest way" else "walked"
+        number, kind = report["reachable"], report["reachable_kind"]
+        share = f"{report['visited']:.1%} of the {number} {kind} visited"
+    joined = f"{report['longest_joined']:.0f} env steps"
+    if report["longest_joined_by"] == "shortest way":
+        joined = f"states up to {joined} apart, on the shortest way, joined by one episode"
+    else:
+        joined = f"up to {joined} walked in one episode"
     return [
-        f"covers: {visited}, {report['distinct_per_episode']:.0f} observations in an episode",
-        f"covers: states up to {report['longest_joined']:.0f} env steps apart ({by}) joined by one "
-        "episode",
+        f"covers: {share}, {report['distinct_per_episode']:.0f} observations in an episode",
+        f"covers: {joined}",
         *(
             f"covers: level {k} learns from clips of {level['env_steps']} env steps: "
             f"{level['clips']} of them, in {level['episodes']:.0%} of the episodes"
             for k, level in enumerate(report["clips"])
         ),
     ]
-
-
-def _reachable_states(task: Any) -> int | None:
-    if isinstance(task, CountsStates):
-        return task.num_reachable_states
-    if isinstance(task, HasGridWorld) and isinstance(task.world, GridWorld):
-        return int(task.world.reachable.sum())
-    return None
 
 
 def _distinct_per_episode(chunk: EpisodeStore) -> np.ndarray:

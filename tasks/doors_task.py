@@ -9,7 +9,7 @@ import numpy as np
 from hplan.dataset import EpisodeStore, ObservationSpec
 from tasks.doors import DoorsBatch, Doorways
 from tasks.seeds import Stream, stream_generator
-from tasks.simulator import GridWorld
+from tasks.simulator import WALL, GridWorld
 from tasks.suite import Bins, Pairs, Suite, check_episodes_per_bin
 from tasks.task import Task
 from tasks.wander import Wanderer
@@ -40,6 +40,7 @@ class DoorsTask:
     bins: Bins
     shut_probability: float = SHUT_PROBABILITY
     success_rule: ClassVar[str] = "the agent is in the goal's cell"
+    pose: ClassVar[slice] = slice(0, 3)  # x, y, heading among the columns of a state
 
     @cached_property
     def doorways(self) -> Doorways:
@@ -70,6 +71,11 @@ class DoorsTask:
     def episodes_per_chunk(self) -> int:
         """Episodes drawn from one stream of random numbers."""
         return self.rooms.episodes_per_chunk
+
+    @property
+    def reachable_states(self) -> np.ndarray:
+        """(S, 3) int64: those of `rooms`, which look the same whatever is shut."""
+        return self.rooms.reachable_states
 
     def wander(
         self,
@@ -157,6 +163,14 @@ class DoorsTask:
     def observe(self, states: np.ndarray) -> np.ndarray:
         """Encode states (B, 4) or goals (B, 3) as observations, which do not show what is shut."""
         return self.rooms.observe(np.asarray(states)[:, :3])
+
+    def grid_of(self, state: np.ndarray) -> np.ndarray:
+        """(width, height, 3) uint8: MiniGrid's grid for a state, (4,), its shut doorways walls."""
+        grid = self.world.background.copy()
+        doorways = self.doorways.cells
+        shut = (state[3] >> np.arange(len(doorways))) & 1 == 1
+        grid[tuple(doorways[shut].T)] = WALL
+        return grid
 
     def picture(self, obs: np.ndarray) -> np.ndarray:
         """Draw one observation, (*spec.shape), for a person: (height, width, 3) uint8."""

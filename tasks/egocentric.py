@@ -14,20 +14,25 @@ _WALL = (OBJECT_TO_IDX["wall"], COLOR_TO_IDX["grey"], 0)
 _EMPTY = (OBJECT_TO_IDX["empty"], 0, 0)
 _UNSEEN = (OBJECT_TO_IDX["unseen"], 0, 0)
 _CARRIABLE = [OBJECT_TO_IDX[name] for name in ("key", "ball", "box")]
+Cell = tuple[int, int]
+CORNER: tuple[Cell, ...] = ((0, 0),)  # where `tasks.objects` shows what is carried
 _BITS = 1 << np.arange(VIEW)
 
 
-def egocentric(images: np.ndarray, *, see_through_walls: bool = False) -> np.ndarray:
+def egocentric(
+    images: np.ndarray, *, see_through_walls: bool = False, pocket: tuple[Cell, ...] = CORNER
+) -> np.ndarray:
     """What each agent sees.
 
     Args:
-        images: (B, width, height, 3) uint8, MiniGrid's full symbolic grid with one agent; what it
-            carries is shown in the corner (0, 0), see `tasks.objects`.
+        images: (B, width, height, 3) uint8, MiniGrid's full symbolic grid with one agent.
         see_through_walls: nothing hides anything.
+        pocket: cells of the grid, x and y, that are no places but show what the agent carries.
 
     Returns:
         (B, 7, 7, 3) uint8 as `MiniGridEnv.gen_obs`, indexed from the left, then from the top;
-        the agent's own cell, (3, 6), shows what it carries.
+        the agent's own cell, (3, 6), shows what it carries: of several things that of the last
+        cell of `pocket`.
 
     Raises:
         ValueError: a grid shows no agent.
@@ -46,13 +51,17 @@ def egocentric(images: np.ndarray, *, see_through_walls: bool = False) -> np.nda
     window, off = shown[pose], outside[pose]
     views = grids.reshape(-1, 3)[window + (rows * width * height)[:, None]]
     views[off] = _WALL
-    carries = np.isin(grids[:, 0, 0], _CARRIABLE)
-    # The corner is a wall, whatever it stands for.
-    views[carries[:, None] & (window == 0) & ~off] = _WALL
+    carried = np.broadcast_to(np.array(_EMPTY, np.uint8), (batch, 3))
+    for x, y in pocket:
+        cell = x * height + y
+        carries = np.isin(grids[:, cell, 0], _CARRIABLE)[:, None]
+        carried = np.where(carries, grids[:, cell], carried)
+        # Of the world it is a wall, whatever it stands for.
+        views[carries & (window == cell) & ~off] = _WALL
     views = views.reshape(batch, VIEW, VIEW, 3)
     if not see_through_walls:
         views[~_visible(views)] = _UNSEEN
-    views[:, _MIDDLE, -1] = np.where(carries[:, None], grids[:, 0], np.uint8(_EMPTY))
+    views[:, _MIDDLE, -1] = carried
     return views
 
 

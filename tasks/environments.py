@@ -14,14 +14,21 @@ from tasks.rooms import ROOMS_IDS
 from tasks.trip.env import TRIP_IDS
 
 FOUR_ROOMS = "MiniGrid-FourRooms-v0"
+_LAYOUTS_IDS = {"rooms-doors": "hplan/RoomsDoors-v0", "rooms-many": "hplan/RoomsMany-v0"}
 _IDS = {
     **ROOMS_IDS,
     **TRIP_IDS,
+    **_LAYOUTS_IDS,
     "four-rooms": FOUR_ROOMS,
     "point-rooms": POINT_IDS["state"],
     "point-rooms-pixels": POINT_IDS["pixels"],
 }
-_WITH_LAYOUT = {*ROOMS_IDS, "point-rooms", "point-rooms-pixels"}
+_WITH_LAYOUT = {*ROOMS_IDS, *_LAYOUTS_IDS, "point-rooms", "point-rooms-pixels"}
+_BY_THEMSELVES = {*TRIP_IDS, *_LAYOUTS_IDS, "point-rooms", "point-rooms-pixels"}
+
+for _name, _id in _LAYOUTS_IDS.items():
+    if _id not in gym.registry:
+        gym.register(id=_id, entry_point="tasks.layouts_env:LayoutsEnv", kwargs={"name": _name})
 
 
 def build_env(
@@ -45,7 +52,7 @@ def build_env(
             f"task.name = {name} has no gymnasium environment; those of ours are {', '.join(_IDS)}."
         )
     options: dict[str, Any] = {"layout_seed": layout_seed} if name in _WITH_LAYOUT else {}
-    if name in TRIP_IDS or name.startswith("point-rooms"):
+    if name in _BY_THEMSELVES:
         return gym.make(env_id, max_steps=max_steps, render_mode=render_mode, **options)
     env = make_minigrid(env_id, render_mode=render_mode, **options)
     kind = ObjectGoal if needs_objects(env, layout_seed) else SymbolicGoal

@@ -9,9 +9,10 @@ from minigrid.core.constants import OBJECT_TO_IDX
 
 from hplan.dataset import EpisodeStore, ObservationSpec
 from hplan.task import GoalsOfManyLooks, Hazardous, KnownDistances, Solvable, Worlds
+from tasks.coverage import ListsStates
 from tasks.distinct import distinct
 from tasks.doors_task import DoorsTask
-from tasks.egocentric import VIEW, egocentric
+from tasks.egocentric import CORNER, VIEW, Cell, egocentric
 from tasks.pictures import grid_picture
 from tasks.suite import Bins, Pairs, Suite
 from tasks.task import Task
@@ -91,8 +92,10 @@ class PartialTask:
 
     @property
     def behaviour(self) -> dict[str, Any]:
-        """The behaviour policy's name and parameters."""
-        return self.full.behaviour
+        """The behaviour policy's name and parameters, and what else decides what is seen."""
+        if not isinstance(self.full, _Pocketed):
+            return self.full.behaviour
+        return {**self.full.behaviour, "pocket": self.full.pocket}
 
     @property
     def episodes_per_chunk(self) -> int:
@@ -110,7 +113,8 @@ class PartialTask:
 
     def see(self, grids: np.ndarray) -> np.ndarray:
         """Views (B, 7, 7, 3) of full grids (B, width, height, 3)."""
-        return egocentric(grids, see_through_walls=self.see_through_walls)
+        pocket = self.full.pocket if isinstance(self.full, _Pocketed) else CORNER
+        return egocentric(grids, see_through_walls=self.see_through_walls, pocket=pocket)
 
     def observe(self, states: np.ndarray) -> np.ndarray:
         """Encode states or goals as views, (B, 7, 7, 3) uint8."""
@@ -126,6 +130,11 @@ class PartialTask:
         return self.see(looks.reshape(-1, *looks.shape[2:])).reshape(
             *looks.shape[:2], VIEW, VIEW, 3
         )
+
+    @property
+    def reachable_states(self) -> np.ndarray | None:
+        """(S, ...): the full task's; None where it does not know them."""
+        return self.full.reachable_states if isinstance(self.full, ListsStates) else None
 
     def wander(
         self,
@@ -189,6 +198,13 @@ class PartialTask:
 @runtime_checkable
 class _Labelled(Protocol):
     def labelled_states(self, name: str) -> tuple[np.ndarray, np.ndarray]: ...
+
+
+@runtime_checkable
+class _Pocketed(Protocol):
+    @property
+    def pocket(self) -> tuple[Cell, ...]:
+        """Cells that show what the agent carries, in the order in which it comes by it."""
 
 
 def partial_view(task: Any, *, see_through_walls: bool = False) -> PartialTask:

@@ -13,7 +13,7 @@ import numpy as np
 import pygame
 
 from hplan.drawing import Pictured
-from hplan.task import Solvable
+from hplan.task import Hazardous, Solvable
 from tasks.text_pictures import grid_text
 
 # MiniGrid's numbers of actions; a task with fewer has the first of them.
@@ -70,14 +70,20 @@ class Game:
         self.obs = self._world.observe()[0]
 
     @property
+    def is_lost(self) -> bool:
+        """What never should has happened, such as a step into lava."""
+        return isinstance(self.task, Hazardous) and bool(self.task.is_unsafe(self._world.states)[0])
+
+    @property
     def is_won(self) -> bool:
-        """The goal is reached."""
-        return bool(self.task.is_success(self._world.states, self._goal)[0])
+        """The goal is reached, unharmed."""
+        reached = self.task.is_success(self._world.states, self._goal)[0]
+        return bool(reached) and not self.is_lost
 
     @property
     def is_over(self) -> bool:
-        """The goal is reached, or no step is left."""
-        return self.is_won or self.num_steps >= self.budget
+        """It is won or lost, or no step is left."""
+        return self.is_won or self.is_lost or self.num_steps >= self.budget
 
     def press(self, key: str) -> None:
         """Does what a key means, if it means anything here."""
@@ -95,6 +101,8 @@ class Game:
         status = f"step {self.num_steps} of {self.budget}; {known} {self.reference}"
         if self.is_won:
             status = f"THERE, in {self.num_steps} env steps; {known} {self.reference}"
+        elif self.is_lost:
+            status = f"LOST: lava, or something hit, after {self.num_steps} env steps"
         elif self.is_over:
             status = f"TOO LATE: all {self.budget} env steps are taken"
         return [f"{self.task.name}: {self.task.success_rule}", *lines, status, _HELP]

@@ -52,6 +52,7 @@ class RoomsMany:
     wanderer: Wanderer = field(default_factory=Wanderer)
     episodes_per_chunk: int = EPISODES_PER_CHUNK
     success_rule: ClassVar[str] = "the agent is in the goal's cell"
+    pose: ClassVar[slice] = slice(1, 4)  # x, y, heading among the columns of a state
 
     @cached_property
     def training_worlds(self) -> GridWorlds:
@@ -99,6 +100,11 @@ class RoomsMany:
             "layouts": NUM_TRAINING,
             "mirrored": self.is_mirrored,
         }
+
+    @property
+    def reachable_states(self) -> np.ndarray:
+        """(S, 4) int64: all of the layouts of the data, which come first among `worlds`."""
+        return self.training_worlds.all_states
 
     def wander(
         self,
@@ -217,6 +223,10 @@ class RoomsMany:
     def observe(self, states: np.ndarray) -> np.ndarray:
         """Encode states or goals, (B, 4), as observations, (B, *spec.shape) uint8."""
         return self.worlds.observe(states)
+
+    def grid_of(self, state: np.ndarray) -> np.ndarray:
+        """(width, height, 3) uint8: MiniGrid's grid for a state, (4,), without the agent."""
+        return self.worlds.backgrounds[state[0]]
 
     def picture(self, obs: np.ndarray) -> np.ndarray:
         """Draw one observation, (*spec.shape), for a person: (height, width, 3) uint8."""

@@ -47,6 +47,11 @@ class Task:
         """The behaviour policy's name and parameters."""
         return behaviour_of(self.wanderer)
 
+    @property
+    def reachable_states(self) -> np.ndarray:
+        """(S, 3) int64: all that an agent can come to be in."""
+        return self.world.all_states[self.world.reachable]
+
     def wander(
         self,
         num_episodes: int,
@@ -129,7 +134,7 @@ class Task:
                 f"task '{self.name}' has no labelled states {name!r}; known there: "
                 f"{', '.join(known) or 'none'}."
             )
-        return self.observe(world.all_states[world.reachable]), world.in_lava[world.reachable]
+        return self.observe(self.reachable_states), world.in_lava[world.reachable]
 
     def optimal_actions(self, states: np.ndarray, goals: np.ndarray) -> np.ndarray:
         """(B,) int64: the first action of a shortest path from each state, (B, 3), to its goal.

@@ -123,3 +123,11 @@ def wander(
         actions[t] = action = lead(current, action, generator) if lead else action
         states[t + 1] = current = transitions[current, action]
     return np.ascontiguousarray(states.T), np.ascontiguousarray(actions.T)
+
+
+def less_as_before(behaviour: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """A behaviour less what is as it was `before` it was written down.
+
+    So datasets of then, which lack these entries, are of the same behaviour until one changes.
+    """
+    return {key: value for key, value in behaviour.items() if (key, value) not in before.items()}

@@ -90,10 +90,9 @@ class ObjectsTask:
         return self._graph_and_bound[1] or "exact"
 
     @property
-    def num_reachable_states(self) -> int:
-        """How many observations there are; 0 where not known."""
-        known = self.optimal_is_exact and self.world.all_look_different
-        return len(self.graph.states) if known else 0
+    def reachable_states(self) -> np.ndarray | None:
+        """(S, R) int64: all that an agent can come to be in; None where they are too many."""
+        return self.graph.states if self.optimal_is_exact else None
 
     @cached_property
     def fresh_states(self) -> np.ndarray:

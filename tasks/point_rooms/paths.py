@@ -15,7 +15,7 @@ from tasks.point_rooms.world import ACCELERATION, FRICTION, MAX_SPEED, PointWorl
 SUCCESS_RADIUS = 0.5  # cells
 # Env steps that bound the controller's: it needed fewer on 135,000 pairs in 150 layouts.
 STEPS_PER_CELL, FURTHER_STEPS = 6, 15
-_APPROACH = 0.5  # speed aimed at, in cells a step, for each cell still to go
+APPROACH = 0.5  # speed aimed at, in cells a step, for each cell still to go
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,7 +69,7 @@ class CellPaths:
         aim = self.world.cells_of(goals)
         waypoint = self.waypoints[self.world.cells_of(states), aim]
         place = np.where((waypoint == aim)[:, None], goals[:, :2], self.world.cells[waypoint] + 0.5)
-        speed = np.clip(_APPROACH * (place - states[:, :2]), -MAX_SPEED, MAX_SPEED)
+        speed = np.clip(APPROACH * (place - states[:, :2]), -MAX_SPEED, MAX_SPEED)
         return np.clip((speed - FRICTION * states[:, 2:]) / ACCELERATION, -1.0, 1.0)
 
     def steps(self, starts: np.ndarray, goals: np.ndarray) -> np.ndarray:

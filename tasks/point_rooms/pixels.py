@@ -37,6 +37,13 @@ def draw(world: PointWorld, states: np.ndarray) -> np.ndarray:
     return images
 
 
+def places(world: PointWorld, images: np.ndarray) -> np.ndarray:
+    """(B, 2): x and y, in cells, of the points that images (B, 64, 64, 3) of `draw` show."""
+    point = images[..., POINT]
+    brightest = np.stack([point.max(axis).argmax(1) for axis in (1, 2)], axis=1)
+    return (brightest + 0.5) * world.walls.shape[::-1] / SIDE
+
+
 def picture(pixels: np.ndarray, *, scale: int = 4) -> np.ndarray:
     """(64 * scale, 64 * scale, 3) uint8 for a person, of an image (64, 64, 3) that `draw` made."""
     share = (pixels / 255.0)[..., None]

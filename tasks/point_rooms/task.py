@@ -8,17 +8,19 @@ import numpy as np
 
 from hplan.dataset import EpisodeStore, ObservationSpec
 from tasks.collect import behaviour_of
-from tasks.point_rooms.paths import SUCCESS_RADIUS, CellPaths, at_goal, steps_bound
-from tasks.point_rooms.pixels import SIDE, draw, picture
+from tasks.point_rooms.paths import APPROACH, SUCCESS_RADIUS, CellPaths, at_goal, steps_bound
+from tasks.point_rooms.pixels import SIDE, draw, picture, places
 from tasks.point_rooms.roam import Roamer, roam
 from tasks.point_rooms.world import MAX_SPEED, PointWorld, check_actions
 from tasks.seeds import Stream, stream_generator
 from tasks.suite import Bins, Pairs, Suite, check_episodes_per_bin
-from tasks.wander import wanderer_of
+from tasks.wander import less_as_before, wanderer_of
 
 View = Literal["state", "pixels"]
 # The three bands of the published maze tables, in cells of a shortest path, both ends included.
 BINS: Bins = (("near", 5, 8), ("middle", 9, 12), ("far", 13, 16))
+# Datasets that were collected before this was written down lack it.
+_UNWRITTEN = {"approach": 0.5}
 EPISODES_PER_CHUNK: dict[View, int] = {"state": 500, "pixels": 100}  # of pixels 180 MB
 
 
@@ -69,13 +71,24 @@ class PointRoomsTask:
 
     @property
     def behaviour(self) -> dict[str, Any]:
-        """The behaviour policy's name and parameters."""
-        return behaviour_of(self.roamer)
+        """The behaviour policy's name and parameters, and how it heads for a place."""
+        return less_as_before({**behaviour_of(self.roamer), "approach": APPROACH}, _UNWRITTEN)
 
     @property
     def episodes_per_chunk(self) -> int:
         """That are drawn from one stream of random numbers, and kept at once."""
         return EPISODES_PER_CHUNK[self.view]
+
+    @property
+    def num_places(self) -> int:
+        """Free cells of the world."""
+        return len(self.world.cells)
+
+    def places(self, obs: np.ndarray) -> np.ndarray:
+        """(B,) int64: the free cell, a row of `world.cells`, that observations (B, ...) show."""
+        if self.view == "pixels":
+            return self.world.cells_of(places(self.world, obs))
+        return self.world.cells_of((obs.astype(np.float64) + self._middle) / self._scale)
 
     def wander(
         self,

@@ -10,11 +10,21 @@ from tasks.collect import EPISODES_PER_CHUNK
 from tasks.readings import MINIGRID_VALUES
 from tasks.seeds import LARGEST_SEED, Stream, stream_generator
 from tasks.suite import Bins, Pairs, Suite, check_episodes_per_bin
-from tasks.trip.districts import ENTRIES, HEIGHT, SEAT, WIDTH, District
+from tasks.trip.districts import (
+    ENTRIES,
+    GATE_CELL,
+    HEIGHT,
+    PASSPORT_CELL,
+    SEAT,
+    TICKET_CELL,
+    WIDTH,
+    District,
+)
 from tasks.trip.oracle import onward, optimal_actions, steps_to
 from tasks.trip.picture import caption, trip_picture
+from tasks.trip.reachable import reachable_states
 from tasks.trip.sight import TripBatch, observe, sight
-from tasks.trip.travellers import Travellers, anywhere, travel
+from tasks.trip.travellers import UNWRITTEN, Travellers, anywhere, travel
 from tasks.trip.world import (
     DISTRICT,
     HEADING,
@@ -26,7 +36,7 @@ from tasks.trip.world import (
     check_states,
     step,
 )
-from tasks.wander import wanderer_of
+from tasks.wander import less_as_before, wanderer_of
 
 BUDGET_FACTOR, BUDGET_EXTRA = 3, 20  # env steps allowed: so many times the bin's longest, and more
 _LONGEST_PAIR = 350  # env steps between a validation pair's start and goal
@@ -57,6 +67,8 @@ class TripTask:
     success_rule = "the agent is in the goal's cell of the goal's district"
     reference = "of an oracle in that draw, which replans with what it has seen"
     episodes_per_chunk = EPISODES_PER_CHUNK
+    # In the order in which one comes by them: the last one tells that there are those before.
+    pocket = (TICKET_CELL, PASSPORT_CELL, GATE_CELL)
 
     @property
     def spec(self) -> ObservationSpec:
@@ -70,7 +82,8 @@ class TripTask:
     @property
     def behaviour(self) -> dict[str, Any]:
         """The behaviour policy's name and parameters."""
-        return {"policy": "tasks.trip.travellers.Travellers", **asdict(self.travellers)}
+        policy = {"policy": "tasks.trip.travellers.Travellers", **asdict(self.travellers)}
+        return less_as_before(policy, UNWRITTEN)
 
     @property
     def goal(self) -> np.ndarray:
@@ -87,6 +100,11 @@ class TripTask:
     def budget(self) -> int:
         """Env steps that are allowed in the bin of the longest journeys."""
         return BUDGET_FACTOR * self.bins[-1][2] + BUDGET_EXTRA
+
+    @property
+    def reachable_states(self) -> np.ndarray:
+        """(S, NUM_COLUMNS) int64: one for each look that a traveller can come to see."""
+        return reachable_states()
 
     def wander(
         self,

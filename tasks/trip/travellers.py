@@ -57,8 +57,8 @@ from tasks.trip.world import (
 from tasks.wander import NOTHING, gone_on_with
 
 _ONWARD, _ROAM, _STROLL = range(3)
-_INTO_WALLS = 0.15  # chance of a stroller to bump where the way is shut
-_OTHER_SENSE = 0.2  # chance that a stroller turns the other way than last time
+# Datasets that were collected before these were written down lack them.
+UNWRITTEN = {"into_walls": 0.15, "other_sense": 0.2}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +73,8 @@ class Travellers:
         mistake: chance to take a random action instead.
         repeat: chance to take it once more.
         forward, pause: chance of a stroller to walk on where the way is free, and to stand still.
+        into_walls, other_sense: chance of a stroller to bump where the way is shut, and to turn
+            the other way than last time.
         at_desk: share of the episodes that begin at the desk.
         starts: of the others, the share that begins in each district, in any cell of it.
     """
@@ -84,6 +86,8 @@ class Travellers:
     repeat: float = 0.75
     forward: float = 0.65
     pause: float = 0.1
+    into_walls: float = 0.15
+    other_sense: float = 0.2
     at_desk: float = 0.25
     starts: tuple[float, ...] = (0.34, 0.14, 0.08, 0.12, 0.24, 0.03, 0.02, 0.01, 0.02, 0.0)
 
@@ -226,9 +230,9 @@ class _Crowd:
         """(B,) int64: a random walk's next actions, given two uniform numbers (B,) each."""
         mind = self.travellers
         is_open = passable(states, kinds_ahead(states), states[:, SEEN])
-        walks_on = walk < np.where(is_open, mind.forward, _INTO_WALLS)
+        walks_on = walk < np.where(is_open, mind.forward, mind.into_walls)
         # Mostly the last turn's rotating sense: else it would jitter.
-        other = ~walks_on & (turn < _OTHER_SENSE)
+        other = ~walks_on & (turn < mind.other_sense)
         self.turn = np.where(other, LEFT + RIGHT - self.turn, self.turn)
         stands = walk > 1.0 - mind.pause
         return np.where(walks_on, FORWARD, np.where(stands, WAIT, self.turn))

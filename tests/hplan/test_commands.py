@@ -57,6 +57,10 @@ def test_train_says_and_trains_as_many_levels_as_asked(command: Command, num_lev
     assert saved.update == 2
     assert read_config(read_arguments(["--config", str(run_dir / "config.yaml")])) == saved.config
     assert list((run_dir / "tensorboard").glob("events*"))
+    (report,) = Path("data").glob("*/coverage.json")
+    assert len(json.loads(report.read_text())["clips"]) == num_levels
+    assert f"collect: wrote {report.parent}: 20 episodes" in out
+    assert out.count("covers: level ") == num_levels
 
 
 def test_runs_that_cannot_be_used(trained: None, refused: Refused) -> None:
@@ -89,13 +93,16 @@ def test_a_run_in_use_is_left_alone(trained: None, refused: Refused) -> None:
 def test_a_finished_run_has_nothing_to_resume(trained: None, command: Command) -> None:
     code, out, _ = command("train --resume --run a")
     assert code == 0 and "all 2 updates are done already" in out
+    assert "covers:" not in out, "the data are not new"
 
 
 def test_damaged_and_foreign_data_are_named(command: Command, refused: Refused) -> None:
     code, out, _ = command("collect --config tiny --data.num_episodes 20")
     assert code == 0
     folder = next(Path("data").iterdir())
-    assert str(folder) in out
+    assert f"collect: wrote {folder}: 20 episodes" in out
+    code, out, _ = command("collect --config tiny --data.num_episodes 20")
+    assert code == 0 and f"collect: found {folder}: 20 episodes" in out and "covers: " in out
     frames = folder / "frames.bin"
     content = frames.read_bytes()
     frames.write_bytes(content[: len(content) // 2])

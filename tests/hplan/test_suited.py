@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 
 from hplan.arguments import read_arguments
-from hplan.command_line import read_config
-from hplan.config import TaskConfig, task_options
+from hplan.command_line import CONFIG_FOLDER, read_config
+from hplan.config import Config, TaskConfig, task_options
 from hplan.dataset import ObservationSpec
-from hplan.level_config import level_configs
-from hplan.suited import SAMPLES_PER_BEAM, suited
+from hplan.level_config import HierarchyConfig, level_configs
+from hplan.suited import SAMPLES_PER_BEAM, remembering, suited
+from levels.build import build_levels
 
 ACTIONS = {
     "numbered": {"num_actions": 3},
@@ -54,6 +55,57 @@ def test_who_sees_a_part_of_the_world_gets_a_memory():
     config = suited(_config("--task.view partial"), _spec("grid", "numbered"))
     encoders = [level.model.encoder for level in level_configs(config.hierarchy)]
     assert encoders == ["recurrent", "mlp", "mlp"]
+
+
+PART = ObservationSpec(shape=(7, 7, 3), num_values=(11, 6, 4), num_actions=6)
+# Files whose worlds are grids.
+OF_GRIDS = [
+    "trip",
+    *(
+        pytest.param(name, marks=pytest.mark.slow)
+        for name in ("rooms-large", "default", "tiny", "lava", "minigrid")
+    ),
+]
+
+
+def _seen_in_part(name, settings=""):
+    settings = f"--config {name} --task.view partial {settings}"
+    return suited(read_config(read_arguments(settings.split())), PART)
+
+
+@pytest.mark.parametrize("name", OF_GRIDS)
+def test_every_config_of_a_grid_remembers_what_it_sees_in_part(name):
+    levels = build_levels(level_configs(_seen_in_part(name).hierarchy), PART)
+    assert levels[0].memory_dim and not any(level.memory_dim for level in levels[1:])
+
+
+def test_parts_that_read_a_map_are_refused_in_part_and_others_named():
+    others = "--config default --task rooms-many"
+    with pytest.raises(ValueError, match=f"model.predictor = map of level 0 .*{others}, or"):
+        _seen_in_part("rooms-many")
+
+
+@pytest.mark.slow
+def test_what_the_refusal_of_a_map_names_is_accepted():
+    _seen_in_part("default", "--task rooms-many")
+
+
+def test_no_config_is_left_out():
+    known = {getattr(name, "values", (name,))[0] for name in OF_GRIDS} | {"rooms-many"}
+    others = {"point-rooms", "point-rooms-pixels", "prediction-only"}
+    assert known | others == {path.stem for path in CONFIG_FOLDER.glob("*.yaml")}
+
+
+def test_an_encoder_that_is_typed_stays_in_the_partial_view():
+    config = _seen_in_part("trip", "--hierarchy.overrides.model.encoder [axial,mlp]")
+    assert level_configs(config.hierarchy)[0].model.encoder == "axial"
+
+
+@pytest.mark.parametrize("own", ["recurrent", "my.Encoder"])
+def test_an_encoder_that_may_remember_stays_in_the_partial_view(own):
+    hierarchy = HierarchyConfig(overrides={"model.encoder": [own, "mlp"]})
+    config = Config(task=TaskConfig(view="partial"), hierarchy=hierarchy)
+    assert remembering(config) == config
 
 
 def test_what_is_settled_stays_as_it_is():

@@ -48,7 +48,7 @@ _FAMILIES = (
 )
 _MINIGRID = tuple(f"MiniGrid-{family}" for family in _FAMILIES)
 _PARTIALS = tuple(name + _PARTIAL for name in ("rooms-lava", "MiniGrid-DoorKey-5x5-v0"))
-_NO_ENV = {"rooms-doors", "rooms-many", *_PARTIALS, GYM, *MAZES}
+_NO_ENV = {*_PARTIALS, GYM, *MAZES}
 _SLOW = {
     "rooms-large",
     "MiniGrid-UnlockPickup-v0",
@@ -67,19 +67,20 @@ _SLOW = {
 }
 _PACKAGES = {"pointmaze": "gymnasium_robotics", "ogbench": "ogbench"}
 
-NAMES = tuple(dict.fromkeys((*TASKS, *_MINIGRID, *_PARTIALS, GYM)))
+NAMES = tuple(dict.fromkeys((*TASKS, *_MINIGRID, *_PARTIALS, GYM, *MAZES)))
 WITH_ENV = tuple(name for name in NAMES if name not in _NO_ENV)
+SLOW_ENVS = ("rooms-doors", "rooms-many")  # every reset draws a suite
 # Where the oracle can be followed in a batch alone.
-SOLVED_IN_BATCH = tuple(name for name in NAMES if name in _NO_ENV - {GYM, *MAZES})
+SOLVED_IN_BATCH = tuple(name for name in NAMES if name in _PARTIALS)
 
 
-def each(names: Iterable[str]) -> pytest.MarkDecorator:
-    """A test of each of these tasks."""
-    return pytest.mark.parametrize("name", [_param(name) for name in names])
+def each(names: Iterable[str], *, slow: Iterable[str] = ()) -> pytest.MarkDecorator:
+    """A test of each of these tasks; those of `slow` are slow in it, though not in others."""
+    return pytest.mark.parametrize("name", [_param(name, slow) for name in names])
 
 
-def _param(name: str) -> Any:
-    marks = [pytest.mark.slow] if name in _SLOW else []
+def _param(name: str, slow: Iterable[str]) -> Any:
+    marks = [pytest.mark.slow] if name in _SLOW or name in slow else []
     package = _PACKAGES.get(name.split("-")[0])
     if name in MAZES and importlib.util.find_spec(package) is None:
         marks.append(pytest.mark.skip(reason=f"{package} is not installed"))

@@ -1,7 +1,8 @@
 """A corridor of ten cells as a registered gymnasium environment, shown and walked in many ways.
 
-`tests.tasks.gym_corridor:CorridorBox-v0` and so on: what is shown (Box, Discrete, MultiDiscrete,
-Dict, Image), and which are walked by a force instead of by two numbered actions (Force).
+`tests.tasks.gym_corridor:CorridorBox-v0` and so on: what is shown (Box, Wide, Discrete,
+MultiDiscrete, Dict, Image), and which are walked by a force instead of by two numbered actions
+(Force).
 """
 
 from typing import Any
@@ -36,10 +37,15 @@ def _two_digits(cell: float) -> np.ndarray:
     return np.array([int(cell) % 2, int(cell) // 2])
 
 
+def _wide(cell: float) -> np.ndarray:
+    return np.full(300, cell / LENGTH, np.float32)
+
+
 _GOALS = ("observation", "achieved_goal", "desired_goal")
 _UNIT = spaces.Box(0.0, 1.0, (3,), np.float32)
 SHOWN: dict[str, tuple[spaces.Space, Any]] = {
     "Box": (_UNIT, _box),
+    "Wide": (spaces.Box(0.0, 1.0, (300,), np.float32), _wide),
     "Discrete": (spaces.Discrete(LENGTH, start=3), lambda cell: int(cell) + 3),
     "MultiDiscrete": (spaces.MultiDiscrete([2, 5]), _two_digits),
     "Dict": (

@@ -14,6 +14,7 @@ from minigrid.minigrid_env import MiniGridEnv
 
 from hplan.drawing import Pictured
 from hplan.task import Hazardous, KnownDistances, Solvable, Task, Worlds
+from tasks.mazes import MAZES
 from tasks.point_rooms import PointRoomsTask
 from tests.tasks.every_task import (
     DATA_SEED,
@@ -21,6 +22,7 @@ from tests.tasks.every_task import (
     EPISODES,
     NAMES,
     PAIRS,
+    SLOW_ENVS,
     SOLVED_IN_BATCH,
     WITH_ENV,
     actions_for,
@@ -61,7 +63,7 @@ def _pair(name: str, pair: int) -> dict[str, np.ndarray]:
     return {"start": suite_of(name).starts[pair], "goal": suite_of(name).goals[pair]}
 
 
-@each(WITH_ENV)
+@each(WITH_ENV, slow=SLOW_ENVS)
 def test_gymnasium_accepts_the_environment(name):
     env, spec = env_of(name, MAX_STEPS), task_of(name).spec
     with warnings.catch_warnings():
@@ -78,7 +80,7 @@ def test_gymnasium_accepts_the_environment(name):
     assert env.action_space == (spaces.Discrete(spec.num_actions) if spec.num_actions else box)
 
 
-@each(WITH_ENV)
+@each(WITH_ENV, slow=SLOW_ENVS)
 def test_same_seed_in_lockstep_with_the_batch_beside(name):
     task, random = task_of(name), np.random.default_rng(0)
     envs = [env_of(name, LOCKSTEP + 1) for _ in range(2)]
@@ -107,7 +109,7 @@ def test_same_seed_in_lockstep_with_the_batch_beside(name):
             batch = task.batch(info["state"][None])
 
 
-@each(WITH_ENV)
+@each(WITH_ENV, slow=SLOW_ENVS)
 def test_episode_is_truncated_at_the_limit_and_copies_go_on_alike(name):
     env = env_of(name, MAX_STEPS)
     env.reset(seed=0, options=_pair(name, -1))
@@ -123,7 +125,7 @@ def test_episode_is_truncated_at_the_limit_and_copies_go_on_alike(name):
     assert all(_same(begun[0], other) for other in begun[1:])
 
 
-@each(WITH_ENV)
+@each(WITH_ENV, slow=SLOW_ENVS)
 def test_oracle_reaches_the_goal_in_the_promised_steps(name):
     task, suite, env = task_of(name), suite_of(name), env_of(name, FAR)
     for pair in range(0, suite.num_episodes, PAIRS):
@@ -170,7 +172,7 @@ def _picture(env: Any) -> bytes:
     return shown
 
 
-@each(WITH_ENV)
+@each(WITH_ENV, slow=SLOW_ENVS)
 def test_every_render_mode_draws_the_present_state(name):
     modes = env_of(name, FAR).metadata["render_modes"]
     assert "rgb_array" in modes and set(modes) <= {"rgb_array", "human"}
@@ -222,8 +224,7 @@ def test_wandering_is_a_function_of_its_arguments(name):
 
 @each(NAMES)
 def test_episodes_are_what_the_world_does(name):
-    task = task_of(name)
-    store = data_of(name)
+    task, store = task_of(name), data_of(name)
     worlds, num_steps = task.batch(first_states(task, store)), store.actions.shape[1]
     for now in range(num_steps + 1):
         running = now <= store.lengths
@@ -279,11 +280,10 @@ def test_company_changes_nothing_and_copies_go_on_alike(name):
     task, suite, random = task_of(name), suite_of(name), np.random.default_rng(0)
     together, backwards = task.batch(suite.starts), task.batch(suite.starts[::-1])
     alone = [task.batch(start[None]) for start in suite.starts]
-    copies = []
-    begun = together.observe()
+    copies, begun = [], together.observe()
     for step in range(T):
         if step == T // 2:
-            copies = [again(together) for again in COPIES]
+            copies = [again(together) for again in COPIES if name not in MAZES]  # MuJoCo's: anew
         actions = actions_for(task, together.states, suite.goals, random)
         for batch in (together, *copies):
             batch.step(actions)

@@ -15,9 +15,34 @@ TASK = build_task("rooms-tiny", 0)
 
 
 class Line:
-    """Positions 0 to 9 in a row, of which nothing is known but how many there are."""
+    """Positions 0 to 9 in a row, of which nothing is known but which there are."""
 
-    num_reachable_states = 10
+    reachable_states = np.arange(10).reshape(-1, 1, 1, 1)
+
+    def observe(self, states):
+        return states.astype(np.uint8)
+
+
+class Blurred(Line):
+    """Of which 8 and 9 look the same."""
+
+    def observe(self, states):
+        return np.minimum(states, 8).astype(np.uint8)
+
+
+class Lost(Line):
+    """Of which it does not know the positions after all."""
+
+    reachable_states = None
+
+
+class Halves:
+    """The same in two places."""
+
+    num_places = 4
+
+    def places(self, obs):
+        return obs[:, 0, 0, 0] // 5
 
 
 class KnownLine(Line):
@@ -53,8 +78,9 @@ def test_what_is_counted():
         "num_steps": 14,
         "distinct_observations": 9,
         "distinct_per_episode": (4 + 7 + 1 + 2) / 4,
-        "reachable_states": 10,
         "visited": 0.9,
+        "reachable": 10,
+        "reachable_kind": "reachable states",
         "longest_joined": 6,
         "longest_joined_by": "env steps",
         "clips": [
@@ -72,19 +98,29 @@ def test_known_distances_are_joined_forwards_only():
     assert (report["longest_joined"], report["longest_joined_by"]) == (3, "shortest way")
 
 
-def test_what_is_not_known_is_not_told():
-    report = coverage(CHUNKS, object(), [])
-    assert report["visited"] is None and report["reachable_states"] is None
-    assert (
-        coverage_lines(report)[0] == "covers: 9 distinct observations, 4 observations in an episode"
-    )
+@pytest.mark.parametrize("task", [object(), Lost()])
+def test_what_is_not_known_is_not_told(task):
+    report = coverage(CHUNKS, task, [])
+    assert report["visited"] is None and report["reachable"] is None
+    assert coverage_lines(report) == [
+        "covers: 9 distinct observations of an unknown number, 4 observations in an episode",
+        "covers: up to 6 env steps walked in one episode",
+    ]
+
+
+def test_what_looks_the_same_is_visited_at_once_and_places_are_counted_by_themselves():
+    report = coverage(CHUNKS, Blurred(), [])
+    assert (report["visited"], report["reachable"]) == (1.0, 9)
+    assert "100.0% of the 9 reachable observations visited" in coverage_lines(report)[0]
+    report = coverage(CHUNKS, Halves(), [])
+    assert "50.0% of the 4 free cells visited" in coverage_lines(report)[0]
 
 
 def test_in_a_world_of_rooms_the_longest_way_is_found():
     chunks = [TASK.wander(20, 37, np.random.default_rng(seed)) for seed in range(2)]
     store = joined(chunks, {})
     report = coverage([store], TASK, [5])
-    assert report["reachable_states"] == TASK.world.num_states
+    assert report["reachable"] == TASK.world.num_states
     assert report["visited"] == len(store.frames) / TASK.world.num_states
     states = TASK.world.all_states[
         [
@@ -104,7 +140,8 @@ def test_in_a_world_of_rooms_the_longest_way_is_found():
     assert longest - 3 <= report["longest_joined"] <= longest
     lines = coverage_lines(report)
     assert f"of the {TASK.world.num_states} reachable states visited" in lines[0]
-    assert "joined by one episode" in lines[1] and "clips of 5 env steps" in lines[2]
+    assert lines[1].endswith("apart, on the shortest way, joined by one episode")
+    assert "clips of 5 env steps" in lines[2]
 
 
 @pytest.mark.parametrize("kind", ["vector", "pixels"])

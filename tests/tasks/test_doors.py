@@ -11,6 +11,7 @@ from minigrid.core.world_object import Wall
 from tasks import GridWorld, build_task
 from tasks.collect import collect
 from tasks.doors import Doorways
+from tasks.environments import build_env
 from tasks.layout import rooms_layout
 from tasks.oracle import optimal_path, optimal_steps, state_graph
 from tasks.simulator import FORWARD
@@ -34,6 +35,20 @@ def _walk(start: np.ndarray, goal: np.ndarray, path: list[int]) -> list[bool]:
         batch.step(np.array([action]))
         reached.append(bool(TASK.is_success(batch.states, goal[None])[0]))
     return reached
+
+
+def test_the_environment_shuts_the_doorways_of_its_start_and_shows_them_open():
+    env, start = build_env("rooms-doors", LAYOUT_SEED, max_steps=9), SUITE.starts[0].copy()
+    doorways = TASK.doorways
+    number = int(np.flatnonzero(doorways.entered < len(doorways.cells))[0])
+    start[:3] = TASK.world.all_states[number]  # with a doorway just ahead
+    for start[3] in (0, 1 << doorways.entered[number]):
+        before, _ = env.reset(seed=0, options={"start": start, "goal": SUITE.goals[0]})
+        after, _, _, _, info = env.step(FORWARD)
+        is_shut = start[3] > 0
+        assert np.array_equal(info["state"], start) == is_shut
+        assert np.array_equal(after["image"], before["image"]) == is_shut
+        assert np.array_equal(before["image"], ROOMS.observe(start[None, :3])[0])
 
 
 def test_half_of_the_pairs_need_a_detour_and_every_pair_lies_in_its_bin():

@@ -86,7 +86,7 @@ def test_graph_holds_every_state_that_walks_come_to(small):
     )
     assert (small.graph.index_of(states.reshape(-1, states.shape[2])) >= 0).all()
     assert len(np.unique(small.graph.states, axis=0)) == len(small.graph.states)
-    assert small.num_reachable_states == len(small.graph.states)
+    assert small.reachable_states is small.graph.states
     assert small.graph.index_of(np.array([[1, 1, 0, 3, 5]])).tolist() == [-1]
 
 

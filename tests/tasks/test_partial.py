@@ -2,12 +2,16 @@
 
 import numpy as np
 import pytest
+from minigrid.core.constants import OBJECT_TO_IDX
 
 from hplan.dataset import ObservationSpec
 from tasks import build_task
 from tasks.egocentric import egocentric
 from tasks.objects import make_objects_task
 from tasks.partial import partial_view
+from tasks.trip.districts import District
+from tasks.trip.travellers import anywhere
+from tasks.trip.world import DISTRICT, GATE, HEADING, PASSPORT, X, Y
 
 E, T = 5, 31
 
@@ -58,6 +62,27 @@ def test_lava_is_told_through_the_view():
     assert views.shape[1:] == (7, 7, 3) and labels.any() and not labels.all()
     states = full.world.all_states[full.world.reachable]
     assert np.array_equal(partial_view(full).is_unsafe(states), labels)
+
+
+def test_a_traveller_knows_what_is_in_the_pocket():
+    task = partial_view(build_task("trip", 0))
+    states = anywhere(300, np.random.default_rng(0))
+    office, airport = ((states[:, DISTRICT] == d) for d in (District.OFFICE, District.AIRPORT))
+    ticket, key = (OBJECT_TO_IDX["box"], 3, 0), (OBJECT_TO_IDX["key"], 4, 0)
+    gates = [(OBJECT_TO_IDX["ball"], colour, 0) for colour in (0, 1, 3)]
+    for rows, column, shown in ((office, PASSPORT, (ticket, key)), (airport, GATE, (key, *gates))):
+        for value, thing in enumerate(shown):
+            having = states[rows]
+            having[:, column] = value
+            assert len(having) > 20 and (task.observe(having)[:, 3, 6] == thing).all()
+    out = states[states[:, DISTRICT] > District.LOUNGE]  # the ticket stays with the airline
+    assert len(out) > 20 and (task.observe(out)[:, 3, 6] == key).all()
+    # The pocket's row is no place that one could look at.
+    back = states[:1]
+    back[0, [DISTRICT, X, Y, HEADING, PASSPORT]] = District.RIDE, 1, 10, 1, 1
+    assert task.full.observe(back)[0, 1, 11].tolist() == list(key)
+    assert task.observe(back)[0, 3, 5].tolist() == [OBJECT_TO_IDX["wall"], 5, 0]
+    assert task.behaviour["pocket"] != task.full.behaviour.get("pocket")
 
 
 def test_task_without_grids_is_refused():

@@ -66,6 +66,24 @@ def test_a_game_ends_when_no_step_is_left():
     assert any("TOO LATE" in line for line in game.words())
 
 
+@pytest.mark.parametrize("view", ["full", "partial"])
+def test_a_game_ends_in_lava(view):
+    task = build_task("rooms-lava", 0, view=view)
+    game, world = Game(task, seed=SEED), build_task("rooms-lava", 0).world
+    brink = world.in_lava[world.transitions[:, 2]] & ~world.in_lava
+    game._start = world.all_states[brink][:1]
+    game._goal = world.all_states[world.transitions[brink, 2]][:1]  # in lava itself
+    game.restart()
+    assert not game.is_over
+    game.press("w")
+    assert game.is_lost and game.is_over and not game.is_won
+    assert any("LOST" in line for line in game.words())
+    game.press("a")
+    assert game.num_steps == 1
+    game.press("r")
+    assert not game.is_over
+
+
 def test_a_window_takes_the_same_keys(monkeypatch):
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     pygame.display.init()

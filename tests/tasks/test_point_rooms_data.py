@@ -106,3 +106,10 @@ def test_every_place_has_a_picture_of_its_own():
     assert len({picture.tobytes() for picture in pictures[0]}) == B
     for one, other in zip(*pictures, strict=True):
         assert np.abs(one.astype(int) - other).max() <= 2, "either view is drawn alike"
+
+
+def test_a_change_of_how_points_approach_shows_and_older_data_stay_valid(monkeypatch):
+    before = TASK.behaviour
+    assert "approach" not in before, "datasets of before it was written down do not say it"
+    monkeypatch.setattr("tasks.point_rooms.task.APPROACH", 0.6)
+    assert TASK.behaviour == {**before, "approach": 0.6}

@@ -1,5 +1,7 @@
 """The trip as a task: its data, its pairs, what a person sees of it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -127,3 +129,17 @@ def test_a_person_reads_where_he_is_and_what_to_do():
     picture = TRIP.picture(observe(TRIP.goal[None])[0])
     assert picture.dtype == np.uint8 and picture.shape[2] == 3
     assert not np.array_equal(picture[-43:], TRIP.picture(observe(flat[:1])[0])[-43:])
+
+
+def test_a_change_of_how_strollers_walk_shows_and_older_data_stay_valid():
+    task = trip_task(0, name="trip")
+    # What datasets of before these were written down say.
+    assert sorted(task.behaviour) == sorted(
+        ["policy", "onward", "roam", "persistence", "mistake", "repeat", "forward", "pause"]
+        + ["at_desk", "starts"]
+    )
+    for name in ("into_walls", "other_sense"):
+        other = replace(task, travellers=Travellers(**{name: 0.3}))
+        assert other.behaviour == {**task.behaviour, name: 0.3}
+        walks = [each.wander(20, 60, np.random.default_rng(0)).actions for each in (task, other)]
+        assert not np.array_equal(*walks)
