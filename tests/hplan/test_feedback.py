@@ -87,8 +87,7 @@ def test_what_was_sent_back_is_penalised_at_its_level():
     assert sum(kept) == 1
 
 
-@pytest.mark.parametrize("goal_latent", ["own", "above"])
-@pytest.mark.parametrize("feedback", [1, 2])
+@pytest.mark.parametrize(("feedback", "goal_latent"), [(1, "own"), (2, "above")])
 def test_a_level_whose_second_plan_is_unsafe_leaves_the_goal_to_the_level_below(
     feedback, goal_latent
 ):

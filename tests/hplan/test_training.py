@@ -112,6 +112,7 @@ def test_a_run_can_go_on_from_the_checkpoint_of_a_validation(
     assert_same_weights(weights_of(whole), weights_of("parts"))
 
 
+@pytest.mark.slow
 def test_who_dies_while_a_checkpoint_is_written_goes_on_from_the_one_before(
     whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
