@@ -11,7 +11,7 @@ from hplan.agent import Agent
 from hplan.config import AgentConfig
 from hplan.episodes import run_agent
 from hplan.evaluation import METHODS, evaluate
-from hplan.flat_planning import at_least_work, work_per_step
+from hplan.flat_planning import best_given_work, work_per_step
 from hplan.level_config import level_configs
 from hplan.results import without_timings
 from hplan.subgoal_tree import load_tree
@@ -152,19 +152,6 @@ def test_shortest_paths_always_arrive_and_neither_they_nor_chance_plan(results):
     assert all(row["spl"] < 0.8 for row in _of(rows, "random"))
 
 
-def test_flat_planning_does_no_less_work_than_the_hierarchy(results):
-    def work(rows):
-        steps = sum(row["env_steps_mean"] for row in rows)
-        return (
-            sum(row["predictor_evaluations_per_step"] * row["env_steps_mean"] for row in rows)
-            / steps
-        )
-
-    rows = results[0][1]
-    for method in ("flat", "flat_distance"):
-        assert work(_of(rows, method)) >= work(_of(rows, "hierarchical"))
-
-
 def test_flat_planning_takes_the_shortest_horizon_that_does_the_work():
     levels = line_stack()
     agent = Agent(
@@ -183,16 +170,39 @@ def test_flat_planning_takes_the_shortest_horizon_that_does_the_work():
         runs.append(found)
         return found
 
-    # At horizon h a search of 3 + ... + 3^h rows serves h env steps.
+    # At horizon h a search of 3 + ... + 3^h rows serves h env steps, and all reach the goal.
     for work, horizon in ((0.0, 1), (3.0, 1), (3.1, 2), (6.0, 2), (13.0, 3), (14.0, 4)):
         tried, runs = [], []
-        episodes = at_least_work(agent, work, run)
+        episodes = best_given_work(agent, work, run)
         assert tried == list(range(1, horizon + 1))
         assert not any("recordings" in vars(each) for each in runs), "made of the last alone"
         assert work_per_step(episodes) == sum(3**h for h in range(1, horizon + 1)) / horizon
     tried, runs = [], []
-    at_least_work(agent, 1e9, run)
+    best_given_work(agent, 1e9, run)
     assert tried[-1] == 8, "no longer than that"
+
+
+@pytest.mark.parametrize(
+    ("reached", "best"), [((1, 3, 2, 0), 1), ((0, 0, 0, 0), 3), ((2, 1, 2, 1), 2)]
+)
+def test_flat_planning_counts_at_the_effort_that_serves_it_best(reached, best):
+    """Of equal ones at the most: the hierarchy's work is at its disposal, not imposed on it."""
+    agent = Agent(
+        levels=line_stack(),
+        configs=line_configs(1, horizon=[1]),
+        energy="distance",
+        settings=AgentConfig(memory=0),
+    )
+    runs = []
+
+    def run(agent):
+        starts, goals, budgets = positions(0, 0, 0), positions(12, 12, 12), np.full(3, 12)
+        found = run_agent(agent, LineTask(), starts, goals, budgets, generator=noise())
+        runs.append(replace(found, success=np.arange(3) < reached[len(runs)]))
+        return runs[-1]
+
+    found = best_given_work(agent, 30.0, run)  # of horizon 4
+    assert len(runs) == len(reached) and found is runs[best]
 
 
 def test_flat_planning_that_takes_more_candidates_still_widens_its_search(stack):
@@ -212,7 +222,7 @@ def test_flat_planning_that_takes_more_candidates_still_widens_its_search(stack)
 
     least = work_per_step(run(agent))
     work.clear()
-    at_least_work(agent, 1.01 * least, run)
+    best_given_work(agent, 1.01 * least, run)
     assert len(work) == 2 and work[1] > work[0] == least
 
 
