@@ -44,7 +44,7 @@ def trained(home: Path, command: Command) -> None:
     shutil.copytree(home, ".", dirs_exist_ok=True)
 
 
-@pytest.mark.parametrize("num_levels", [1, 2, 3, 4])
+@pytest.mark.parametrize("num_levels", [1, pytest.param(2, marks=pytest.mark.slow), 3, 4])
 def test_train_says_and_trains_as_many_levels_as_asked(command: Command, num_levels: int) -> None:
     code, out, err = command(f"train --levels {num_levels} --config tiny {SHORT}")
     assert code == 0, err

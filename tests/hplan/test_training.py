@@ -97,6 +97,7 @@ def test_a_resumed_run_ends_as_if_never_interrupted(
     assert_same_weights(weights_of(whole), weights_of("parts"))
 
 
+@pytest.mark.slow
 def test_a_run_can_go_on_from_the_checkpoint_of_a_validation(
     whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
