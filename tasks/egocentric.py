@@ -6,12 +6,12 @@ The agent looks up from the middle of the bottom row. Walls and shut doors hide 
 from functools import cache
 
 import numpy as np
-from minigrid.core.constants import COLOR_TO_IDX, DIR_TO_VEC, OBJECT_TO_IDX, STATE_TO_IDX
+from minigrid.core.constants import DIR_TO_VEC, OBJECT_TO_IDX, STATE_TO_IDX
+
+from tasks.simulator import EMPTY, WALL
 
 VIEW = 7
 _MIDDLE = VIEW // 2
-_WALL = (OBJECT_TO_IDX["wall"], COLOR_TO_IDX["grey"], 0)
-_EMPTY = (OBJECT_TO_IDX["empty"], 0, 0)
 _UNSEEN = (OBJECT_TO_IDX["unseen"], 0, 0)
 _CARRIABLE = [OBJECT_TO_IDX[name] for name in ("key", "ball", "box")]
 Cell = tuple[int, int]
@@ -50,14 +50,14 @@ def egocentric(
     shown, outside = _windows(width, height)
     window, off = shown[pose], outside[pose]
     views = grids.reshape(-1, 3)[window + (rows * width * height)[:, None]]
-    views[off] = _WALL
-    carried = np.broadcast_to(np.array(_EMPTY, np.uint8), (batch, 3))
+    views[off] = WALL
+    carried = np.broadcast_to(np.array(EMPTY, np.uint8), (batch, 3))
     for x, y in pocket:
         cell = x * height + y
         carries = np.isin(grids[:, cell, 0], _CARRIABLE)[:, None]
         carried = np.where(carries, grids[:, cell], carried)
         # Of the world it is a wall, whatever it stands for.
-        views[carries & (window == cell) & ~off] = _WALL
+        views[carries & (window == cell) & ~off] = WALL
     views = views.reshape(batch, VIEW, VIEW, 3)
     if not see_through_walls:
         views[~_visible(views)] = _UNSEEN

@@ -71,7 +71,7 @@ class Game:
 
     @property
     def is_lost(self) -> bool:
-        """What never should has happened, such as a step into lava."""
+        """Something has happened that never should, such as a step into lava."""
         return isinstance(self.task, Hazardous) and bool(self.task.is_unsafe(self._world.states)[0])
 
     @property

@@ -18,7 +18,7 @@ LEFT, RIGHT, FORWARD = 0, 1, 2
 NUM_ACTIONS = 3
 NUM_HEADINGS = len(DIR_TO_VEC)
 
-_EMPTY = (OBJECT_TO_IDX["empty"], 0, 0)
+EMPTY = (OBJECT_TO_IDX["empty"], 0, 0)
 WALL = (OBJECT_TO_IDX["wall"], COLOR_TO_IDX["grey"], 0)
 _LAVA = (OBJECT_TO_IDX["lava"], COLOR_TO_IDX["red"], 0)
 
@@ -58,7 +58,7 @@ class GridWorld:
     @classmethod
     def from_walls(cls, walls: np.ndarray, lava: np.ndarray | None = None) -> "GridWorld":
         """A world from (height, width) bool walls and lava, drawn as MiniGrid draws them."""
-        background = np.where(walls.T[:, :, None], WALL, _EMPTY).astype(np.uint8)
+        background = np.where(walls.T[:, :, None], WALL, EMPTY).astype(np.uint8)
         if lava is not None:
             background[lava.T & ~walls.T] = _LAVA
         return cls(walls=walls, background=background)

@@ -63,7 +63,8 @@ def choose_tree(
     """The tree to film: of the run's newest evaluation that kept trees of `method`.
 
     Args:
-        episode: number of the episode; None takes the longest, of equal ones the first.
+        episode: number of the episode; None takes the longest of those that fit into a film, of
+            equal ones the first.
         suite: the evaluation's folder in `run_dir`/eval, in place of the newest.
 
     Raises:
@@ -89,8 +90,9 @@ def choose_tree(
     newest = max(trees, key=lambda path: path.stat().st_mtime_ns).parent
     by_episode = {path.stem.rpartition("-")[2]: path for path in trees if path.parent == newest}
     if episode is None:
-        fitting = [path for path in by_episode.values() if _length(path) < MOST_FRAMES]
-        return max(fitting or by_episode.values(), key=_length)
+        lengths = {path: _length(path) for path in by_episode.values()}
+        fitting = [path for path, steps in lengths.items() if steps < MOST_FRAMES]
+        return max(fitting or lengths, key=lengths.__getitem__)
     for name, path in by_episode.items():
         if name.isdecimal() and int(name) == int(episode):
             return path
