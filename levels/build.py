@@ -24,7 +24,7 @@ from levels.macro_actions import GaussianMacroActions, GaussianPrior
 from levels.map_distance import MapDistance
 from levels.map_encoder import MapEncoder, MapMacroActions, MapPredictor, MapPrior
 from levels.memory import RecurrentEncoder
-from levels.predictors import BilinearMLP, ResidualMLP
+from levels.predictors import BilinearMLP, GatedBilinearMLP, ResidualMLP
 from levels.quasimetric import QuasimetricDistance
 
 PARTS: dict[str, dict[str, Callable[[LevelSpec], nn.Module]]] = {
@@ -45,7 +45,12 @@ PARTS: dict[str, dict[str, Callable[[LevelSpec], nn.Module]]] = {
         "map": MapMacroActions,
     },
     "action_prior": {"gaussian": GaussianPrior, "map": MapPrior},
-    "predictor": {"bilinear": BilinearMLP, "residual_mlp": ResidualMLP, "map": MapPredictor},
+    "predictor": {
+        "bilinear": BilinearMLP,
+        "gated_bilinear": GatedBilinearMLP,
+        "residual_mlp": ResidualMLP,
+        "map": MapPredictor,
+    },
     "distance": {
         "embedding": EmbeddingDistance,
         "two_embeddings": TwoEmbeddingsDistance,

@@ -13,7 +13,7 @@ from levels.build import build_levels, find_part
 from levels.distances import EmbeddingDistance, TwoEmbeddingsDistance
 from levels.encoders import AxialEncoder, IdentityEncoder, OneHotActions
 from levels.macro_actions import GaussianMacroActions, GaussianPrior
-from levels.predictors import BilinearMLP, ResidualMLP
+from levels.predictors import BilinearMLP, GatedBilinearMLP, ResidualMLP
 
 B, T, D, A, RATIO, D_BELOW, A_BELOW = 2, 11, 7, 5, 3, 13, 17
 WIDTH, HEIGHT, VALUES = 5, 3, (2, 7)
@@ -189,6 +189,41 @@ def test_a_bilinear_predictor_adds_the_map_of_each_action_in_proportion_to_it():
         rest = ResidualMLP.forward(predictor, z, action)
     expected = rest + torch.einsum("bta,aij,btj->bti", action, maps, z)
     assert torch.allclose(predictor(z, action), expected, atol=1e-4)
+
+
+def test_a_gate_scales_what_the_bilinear_predictor_changes():
+    predictor = GatedBilinearMLP(_part_spec())
+    z, action = torch.randn(B, T, D), torch.randn(B, T, A)
+    last = predictor.gate[-1]
+    nn.init.zeros_(last.weight)
+    for logit, share in ((-200.0, 0.0), (0.0, 0.5), (200.0, 1.0)):
+        nn.init.constant_(last.bias, logit)
+        expected = z + share * (BilinearMLP.forward(predictor, z, action) - z)
+        assert torch.allclose(predictor(z, action), expected, atol=1e-6)
+
+
+def _error_where_nothing_happens(part, seed):
+    """After 200 updates in a world in which an action turns the latent, but only where z_0 > 1."""
+    torch.manual_seed(seed)
+    predictor, turn = part(_part_spec()), torch.linalg.qr(torch.randn(A, D, D))[0]
+    optimizer = torch.optim.Adam(predictor.parameters(), lr=3e-3)
+    for _ in range(200):
+        z, action = torch.randn(256, D), torch.eye(A)[torch.randint(A, (256,))]
+        works = z[:, :1] > 1
+        after = torch.where(works, torch.einsum("na,aij,nj->ni", action, turn, z), z)
+        off = (predictor(z, action) - after).square()
+        optimizer.zero_grad()
+        off.mean().backward()
+        optimizer.step()
+    return float(off[~works.squeeze(1)].mean().detach())
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_gate_soon_learns_where_an_action_does_nothing(seed):
+    gated, open_ = (
+        _error_where_nothing_happens(part, seed) for part in (GatedBilinearMLP, BilinearMLP)
+    )
+    assert gated < 0.4 * open_
 
 
 @pytest.mark.parametrize("num_levels", [1, 2, 4])
