@@ -27,7 +27,8 @@ class ModelConfig:
     """Above the bottom, what tells which macro-actions the data would take from a latent."""
     predictor: str = "auto"
     """What predicts the latent one step of this level ahead; `auto` is `bilinear` at a bottom of
-    numbered actions, where each gets a linear map of its own, and `residual_mlp` elsewhere."""
+    numbered actions, where each gets a linear map of its own, and `residual_mlp` elsewhere;
+    `gated_bilinear` is for actions that mostly do nothing, as to pick up or to open."""
     distance: str = "embedding"
     """What estimates the steps from a latent to a goal's latent."""
     latent_dim: int = 64
